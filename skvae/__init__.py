@@ -1,0 +1,8 @@
+"""Variational autoencoders for anomaly detection in scikit-learn pipelines."""
+
+from ._detector import VAEAnomalyDetector, anomaly_average_precision
+from ._transformer import VAETransformer
+
+__version__ = "0.1.0"
+
+__all__ = ["VAEAnomalyDetector", "VAETransformer", "anomaly_average_precision"]

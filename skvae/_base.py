@@ -1,0 +1,433 @@
+"""What both estimators share: the only file that sees both tables and torch."""
+
+import math
+from functools import partial
+from numbers import Integral
+
+import numpy as np
+import pandas as pd
+import torch
+from sklearn.base import BaseEstimator
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from . import _scoring
+from ._checks import check_parameters, constant, either, integer, kind, one_of, real, sequence
+from ._table import TableEncoder, read_table
+from ._training import train
+from .nn import ACTIVATIONS, DIVERGENCES, LIKELIHOODS, POSTERIORS, PRIORS, VAE, JointLikelihood
+
+__all__ = []
+
+_FEWEST_ROWS_TO_HOLD_OUT = 20
+_REFERENCE_ROWS = 10_000  # of the training table, from which medians are taken
+
+
+def _part(names, base):
+    """A name among `names`, or a class or function in its place."""
+    return either(one_of(names), kind(f"a {base}", callable))
+
+
+_RULES = {
+    "latent_dim": either(integer(1), one_of(["auto"])),
+    "hidden_layer_sizes": sequence(integer(1)),
+    "activation": one_of(ACTIVATIONS),
+    "likelihoods": either(
+        _part(["auto", *LIKELIHOODS], "Likelihood class"),
+        kind("a dict of column to such a value", lambda value: isinstance(value, dict)),
+    ),
+    "posterior": _part(POSTERIORS, "Posterior class"),
+    "prior": _part(PRIORS, "Prior class"),
+    "prior_params": either(kind("a dict", lambda value: isinstance(value, dict)), constant(None)),
+    "divergence": either(_part(DIVERGENCES, "function of two samples"), constant(None)),
+    "divergence_weight": real(0, math.inf, "left"),
+    "beta": real(0, math.inf, "left"),
+    "capacity": either(real(0, math.inf, "left"), constant(None)),
+    "learning_rate_init": real(0, math.inf, "neither"),
+    "batch_size": either(integer(1), one_of(["auto"])),
+    "max_steps": integer(1),
+    "validation_fraction": real(0, 1, "left"),
+    "n_iter_no_change": either(integer(1), constant(None)),
+    "bound": one_of(["elbo", "iwae"]),
+    "n_draws": integer(1),
+    "device": kind("a str or torch.device", lambda value: isinstance(value, (str, torch.device))),
+    "verbose": kind("a bool or an int", lambda value: isinstance(value, Integral)),
+}
+
+
+class BaseVAE(BaseEstimator):
+    """Parameters, fitting and scores that the detector and the transformer share."""
+
+    _rules = _RULES
+
+    def __init__(
+        self,
+        latent_dim="auto",
+        hidden_layer_sizes=(128, 128),
+        activation="silu",
+        likelihoods="auto",
+        posterior="diagonal",
+        prior="vamp",
+        prior_params=None,
+        divergence=None,
+        divergence_weight=1.0,
+        beta=1.0,
+        capacity=None,
+        learning_rate_init=3e-3,
+        batch_size="auto",
+        max_steps=2000,
+        validation_fraction=0.1,
+        n_iter_no_change=10,
+        bound="elbo",
+        n_draws=16,
+        device="auto",
+        random_state=None,
+        verbose=0,
+    ):
+        self.latent_dim = latent_dim
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.activation = activation
+        self.likelihoods = likelihoods
+        self.posterior = posterior
+        self.prior = prior
+        self.prior_params = prior_params
+        self.divergence = divergence
+        self.divergence_weight = divergence_weight
+        self.beta = beta
+        self.capacity = capacity
+        self.learning_rate_init = learning_rate_init
+        self.batch_size = batch_size
+        self.max_steps = max_steps
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.bound = bound
+        self.n_draws = n_draws
+        self.device = device
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def fit(self, X, y=None):
+        """Fit the model to the rows of a table.
+
+        Parameters
+        ----------
+        X : array-like or DataFrame of shape (n_samples, n_features)
+            Numbers and booleans; NaN or pd.NA where missing.
+        y : Ignored
+            Present for scikit-learn's API.
+
+        Returns
+        -------
+        self : estimator
+            Fitted. A fit that fails leaves every fitted attribute as it was.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If a parameter is out of range, of a wrong kind or in conflict with another,
+            if X is no dense table of finite numbers with at least two rows, if a column
+            does not fit its noise model, or if training diverges.
+        """
+        before = dict(vars(self))
+        try:
+            self._fit(X)
+        except BaseException:
+            vars(self).clear()
+            vars(self).update(before)
+            raise
+        return self
+
+    def score_samples(self, X):
+        """Bound on the log density of each row, in nats; higher is more normal.
+
+        Parameters
+        ----------
+        X : array-like or DataFrame of shape (n_samples, n_features)
+
+        Returns
+        -------
+        scores : ndarray of shape (n_samples,)
+            With ``bound="elbo"`` the evidence lower bound, with ``bound="iwae"`` the
+            importance-weighted one, in nats and in the columns' own units: densities of
+            continuous columns, masses of the others.
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError
+            Before ``fit``.
+        ValueError, TypeError
+            If the columns are not those of the training table, or their values no
+            finite numbers that fit the noise models.
+        """
+        return self._scores(self._read(X))
+
+    def negative_elbo(self, X):
+        """Negative evidence lower bound of each row in nats: the anomaly score.
+
+        Parameters
+        ----------
+        X : array-like or DataFrame of shape (n_samples, n_features)
+
+        Returns
+        -------
+        negative_elbo : ndarray of shape (n_samples,)
+            Higher is odder, whatever `bound` is.
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError, ValueError, TypeError
+            As `score_samples`.
+        """
+        return -self._terms(self._read(X)).sum(axis=1)
+
+    def explain(self, X):
+        """Which columns make a row odd, in nats.
+
+        Parameters
+        ----------
+        X : array-like or DataFrame of shape (n_samples, n_features)
+
+        Returns
+        -------
+        parts : ndarray or DataFrame of shape (n_samples, n_features + 2)
+            One part a column: its negative log density given the latent code, relative
+            to its median over training rows. Then ``kl``, the KL divergence relative to
+            its median, and ``baseline``, the sum of the medians. Each row adds up to
+            `negative_elbo`. A DataFrame with the same index where X is one.
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError, ValueError, TypeError
+            As `score_samples`.
+        """
+        parts = -self._terms(self._read(X)) - self.baseline_
+        parts = np.column_stack([parts, np.full(len(parts), self.baseline_.sum())])
+        if not hasattr(X, "iloc"):
+            return parts
+        return pd.DataFrame(parts, index=X.index, columns=[*X.columns, "kl", "baseline"])
+
+    def score(self, X, y=None):
+        """Mean evidence lower bound of the rows, in nats; higher is better.
+
+        Parameters
+        ----------
+        X : array-like or DataFrame of shape (n_samples, n_features)
+        y : Ignored
+
+        Returns
+        -------
+        score : float
+            What a grid search without labels maximises.
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError, ValueError, TypeError
+            As `score_samples`.
+        """
+        return float(-self.negative_elbo(X).mean())
+
+    def sample(self, n_samples=1, random_state=None):
+        """Draw new rows from the fitted model.
+
+        Parameters
+        ----------
+        n_samples : int, default=1
+        random_state : int, RandomState instance or None, default=None
+
+        Returns
+        -------
+        X : ndarray or DataFrame of shape (n_samples, n_features)
+            In the container that was fitted, in the columns' own units; columns that
+            held booleans hold booleans.
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError
+            Before ``fit``.
+        ValueError
+            If n_samples is less than 1.
+        """
+        check_is_fitted(self)
+        if n_samples < 1:
+            raise ValueError(
+                f"Invalid value for 'n_samples': {n_samples}. The sampling requires at least "
+                "one sample."
+            )
+        seed = check_random_state(random_state).randint(np.iinfo(np.int32).max)
+        generator = torch.Generator().manual_seed(int(seed))
+        with torch.inference_mode():
+            params = self.model_.decoder(self.model_.sample_prior(n_samples, generator))
+            cells = self.model_.likelihood.sample(params, generator).numpy()
+        return self.table_.in_container(self.table_.decode(cells))
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        return tags
+
+    def __sklearn_is_fitted__(self):
+        return hasattr(self, "model_")
+
+    def _fit(self, X):
+        """Fit all that both estimators have; return the encoded table and held-out rows."""
+        self._check()
+        device = _training_device(self)
+        random_state = check_random_state(self.random_state)
+        raw = read_table(X, min_rows=2)
+        validate_data(self, X, skip_check_array=True)
+        families, names = self._families(raw)
+        self.table_ = TableEncoder({name: family.domain for name, family in families.items()})
+        table = self.table_.fit(raw, names).encode(raw)
+        held_out, kept = self._split(len(table), random_state)
+        blocks = [(family, names.count(name)) for name, family in families.items()]
+        model = self._model([block for block in blocks if block[1]], table[kept], random_state)
+        history = self._train(model, table[kept], table[held_out], device, random_state)
+        shift = self.table_.log_jacobian_.sum()
+        for key in ("train", "validation"):
+            history[key] = [float(elbo + shift) for elbo in history[key]]
+        self.history_, self.n_steps_ = history, history["step"][-1]
+        self.model_ = model.to("cpu", torch.float64).eval().requires_grad_(False)
+        self.draws_ = _scoring.draws(self.n_draws, model.latent_dim, _seed(random_state))
+        self.baseline_ = -np.median(self._terms(table[kept[:_REFERENCE_ROWS]]), axis=0)
+        return table, held_out
+
+    def _check(self):
+        """Raise for parameters out of range or in conflict, before data is touched."""
+        check_parameters(self, self._rules)
+        if self.capacity is not None and self.beta == 0:
+            raise ValueError(
+                f"capacity={self.capacity!r} has no effect with beta={self.beta!r}: the "
+                "objective is beta * |KL - capacity|. Use beta > 0 or capacity=None."
+            )
+        try:
+            self._prior()(1, torch.zeros(1, 1), generator=torch.Generator())
+        except (TypeError, ValueError) as error:
+            raise ValueError(
+                f"The 'prior_params' parameter of {type(self).__name__} must be a dict of "
+                f"parameters of prior={self.prior!r}. Got {self.prior_params!r} instead: {error}"
+            ) from error
+
+    def _prior(self):
+        return partial(PRIORS.get(self.prior, self.prior), **(self.prior_params or {}))
+
+    def _families(self, raw):
+        """Likelihood class by name, and the name of each column's."""
+        chosen = self.likelihoods
+        if not isinstance(chosen, dict):
+            chosen = dict.fromkeys(raw.names, chosen)
+        unknown = [name for name in chosen if name not in raw.names]
+        if unknown:
+            raise ValueError(
+                f"The 'likelihoods' parameter of {type(self).__name__} names the column "
+                f"{unknown[0]!r}, which X does not have. Its columns are {_listed(raw.names)}."
+            )
+        families, names = dict(LIKELIHOODS), []
+        for name, boolean in zip(raw.names, raw.boolean, strict=True):
+            choice = chosen.get(name, "auto")
+            if choice == "auto":
+                choice = "bernoulli" if boolean else "gaussian"
+            if callable(choice):
+                families[choice.__name__] = choice
+                choice = choice.__name__
+            names.append(choice)
+        return families, names
+
+    def _split(self, n, random_state):
+        """Positions of the rows held out and of those that the weights are fitted to."""
+        order = random_state.permutation(n)
+        n_held_out = round(self.validation_fraction * n) if n >= _FEWEST_ROWS_TO_HOLD_OUT else 0
+        n_held_out = min(n_held_out, n - 1)
+        return order[:n_held_out], order[n_held_out:]
+
+    def _model(self, blocks, table, random_state):
+        generator = torch.Generator().manual_seed(_seed(random_state))
+        n_columns = table.values.shape[1]
+        automatic = min(n_columns, 8)
+        return VAE(
+            JointLikelihood(blocks),
+            latent_dim=automatic if self.latent_dim == "auto" else self.latent_dim,
+            hidden_layer_sizes=tuple(self.hidden_layer_sizes),
+            activation=self.activation,
+            posterior=POSTERIORS.get(self.posterior, self.posterior),
+            prior=self._prior(),
+            examples=_tensors(table[:_REFERENCE_ROWS], "cpu", torch.float32),
+            generator=generator,
+        )
+
+    def _train(self, model, table, held_out, device, random_state):
+        divergence = DIVERGENCES.get(self.divergence, self.divergence)
+        return train(
+            model.to(device, torch.float32),
+            _tensors(table, device, torch.float32),
+            _tensors(held_out, device, torch.float32),
+            max_steps=self.max_steps,
+            batch_size=256 if self.batch_size == "auto" else self.batch_size,
+            learning_rate=self.learning_rate_init,
+            n_iter_no_change=self.n_iter_no_change,
+            beta=self.beta,
+            capacity=self.capacity,
+            divergence=divergence,
+            divergence_weight=self.divergence_weight,
+            generator=torch.Generator(device).manual_seed(_seed(random_state)),
+            verbose=self.verbose,
+        )
+
+    def _read(self, X):
+        """Encode a table to be scored."""
+        check_is_fitted(self)
+        raw = read_table(X)
+        validate_data(self, X, skip_check_array=True, reset=False)
+        return self.table_.encode(raw)
+
+    def _terms(self, table):
+        """E_q[log p(x_j | z)] by column and -KL, in nats and the columns' own units."""
+        device = scoring_device(self.device)
+        terms = _scoring.elbo_terms(self.model_, *table, self.draws_, device)
+        by_column = self.table_.in_user_order(terms[:, :-1]) + self.table_.log_jacobian_
+        return np.column_stack([by_column, terms[:, -1]])
+
+    def _scores(self, table):
+        """What `score_samples` returns, of an encoded table."""
+        if self.bound == "elbo":
+            return self._terms(table).sum(axis=1)
+        device = scoring_device(self.device)
+        bound = _scoring.importance_bound(self.model_, *table, self.draws_, device)
+        return bound + self.table_.log_jacobian_.sum()
+
+
+def _seed(random_state):
+    return int(random_state.randint(np.iinfo(np.int32).max))
+
+
+def _tensors(table, device, dtype):
+    values = torch.tensor(table.values, dtype=dtype, device=device)
+    return values, torch.tensor(table.observed, device=device)
+
+
+def _training_device(estimator):
+    """The device that the `device` parameter means; raises where there is none."""
+    if estimator.device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(estimator.device)
+        if device.type not in ("cpu", "cuda", "mps"):
+            raise ValueError(f"skvae does not train on {device.type!r}")
+        torch.empty(1, device=device)
+    except (AssertionError, RuntimeError, ValueError) as error:
+        raise ValueError(
+            f"The 'device' parameter of {type(estimator).__name__} must be 'auto', 'cpu', 'cuda', "
+            f"'cuda:N' or 'mps', and present on this machine. Got {estimator.device!r} instead: "
+            f"{str(error).splitlines()[0]}"
+        ) from error
+    return device
+
+
+def scoring_device(name):
+    """Where to score: float64 rules out MPS, and a model may outlive its GPU."""
+    cuda = torch.cuda.is_available() and str(name).startswith(("auto", "cuda"))
+    return torch.device("cuda" if str(name) == "auto" else name) if cuda else torch.device("cpu")
+
+
+def _listed(names):
+    shown = ", ".join(repr(name) for name in names[:10])
+    return shown if len(names) <= 10 else f"{shown} and {len(names) - 10} more"

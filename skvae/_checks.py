@@ -1,0 +1,139 @@
+"""Rules for constructor parameters, and one sentence shape for every failure."""
+
+import math
+import numbers
+from typing import NamedTuple
+
+__all__ = ["Rule", "check_parameters", "constant", "either", "integer", "kind", "one_of", "real", "sequence"]
+
+
+class Rule(NamedTuple):
+    """What a parameter must be.
+
+    Attributes
+    ----------
+    describe : str
+        Completes "The 'p' parameter of C must be".
+    has_kind : callable, value -> bool
+        False raises TypeError.
+    has_value : callable, value -> bool
+        False raises ValueError; asked only if the kind is right.
+    """
+
+    describe: str
+    has_kind: object
+    has_value: object
+
+    def accepts(self, value):
+        """Whether kind and value are right."""
+        return self.has_kind(value) and self.has_value(value)
+
+
+def check_parameters(estimator, rules):
+    """Raise for the first parameter that breaks its rule.
+
+    Parameters
+    ----------
+    estimator : BaseEstimator
+    rules : dict of str to Rule
+        By parameter name.
+
+    Raises
+    ------
+    TypeError
+        If a parameter is of a wrong kind.
+    ValueError
+        If its value is out of range.
+    """
+    for name, rule in rules.items():
+        value = getattr(estimator, name)
+        if not rule.accepts(value):
+            error = ValueError if rule.has_kind(value) else TypeError
+            raise error(
+                f"The {name!r} parameter of {type(estimator).__name__} must be "
+                f"{rule.describe}. Got {value!r} instead."
+            )
+
+
+def real(low, high, closed):
+    """A number in a range.
+
+    Parameters
+    ----------
+    low, high : float
+    closed : {"left", "right", "both", "neither"}
+        Which ends belong to the range.
+
+    Returns
+    -------
+    rule : Rule
+
+    Examples
+    --------
+    >>> real(0, 0.5, "right").describe
+    'a float in the range (0, 0.5]'
+    """
+    left = "[" if closed in ("left", "both") else "("
+    right = "]" if closed in ("right", "both") else ")"
+
+    def inside(value):
+        above = value > low or (left == "[" and value == low)
+        below = value < high or (right == "]" and value == high)
+        return above and below
+
+    return Rule(f"a float in the range {left}{low}, {high}{right}", _is_real, inside)
+
+
+def integer(low):
+    """An integer of at least `low`."""
+    return Rule(f"an int in the range [{low}, inf)", _is_integer, lambda value: value >= low)
+
+
+def one_of(names):
+    """One of some strings."""
+    listed = ", ".join(repr(name) for name in sorted(names))
+    return Rule(f"a str among {{{listed}}}", _is_str, lambda value: value in names)
+
+
+def sequence(rule):
+    """A list or tuple whose items keep a rule."""
+    return Rule(
+        f"a list or tuple, each item {rule.describe}",
+        lambda value: isinstance(value, (list, tuple)) and all(map(rule.has_kind, value)),
+        lambda value: all(map(rule.has_value, value)),
+    )
+
+
+def either(*rules):
+    """What keeps any of some rules."""
+
+    def has_value(value):
+        return any(rule.accepts(value) for rule in rules)
+
+    def has_kind(value):
+        return any(rule.has_kind(value) for rule in rules)
+
+    return Rule(" or ".join(rule.describe for rule in rules), has_kind, has_value)
+
+
+def constant(value):
+    """None, True or False."""
+    return Rule(repr(value), lambda other: other is value, lambda other: True)
+
+
+def kind(described, is_kind):
+    """Anything of a kind; `is_kind` decides."""
+    return Rule(described, is_kind, lambda value: True)
+
+
+def _is_real(value):
+    is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    return is_number and not math.isnan(value)
+
+
+def _is_integer(value):
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool)
+
+
+def _is_str(value):
+    return isinstance(value, str)

@@ -1,0 +1,171 @@
+"""Scores of rows: in float64, in blocks of one shape, with noise shared by all rows.
+
+The score of a row is repeatable bit by bit on one machine, device and thread count: it
+does not depend on the other rows, because every block has the same shape (the last one
+is padded) and every row meets the same noise.
+"""
+
+import math
+from copy import deepcopy
+
+import numpy as np
+import torch
+from scipy.special import ndtri
+from scipy.stats import qmc
+
+__all__ = ["draws", "elbo_terms", "importance_bound", "latent_means", "reconstruct"]
+
+# Torch runs an elementwise operation of this many elements on one thread; a larger one is
+# cut between threads at places that need not fall between rows.
+_SERIAL_SIZE = 32768
+
+
+def draws(n_draws, latent_dim, seed):
+    """Quasi-random standard normal noise, the same for all rows.
+
+    A scrambled Sobol sequence; with more draws than latent dimensions it is shifted and
+    turned to have exactly mean 0 and covariance 1, so that the expectation of anything
+    quadratic in z carries no error.
+
+    Parameters
+    ----------
+    n_draws, latent_dim : int
+    seed : int
+
+    Returns
+    -------
+    eps : ndarray of shape (n_draws, 1, latent_dim)
+
+    References
+    ----------
+    Buchholz, Wenzel and Mandt, "Quasi-Monte Carlo Variational Inference", 2018,
+    arXiv:1807.01604.
+    """
+    sobol = qmc.Sobol(latent_dim, scramble=True, rng=np.random.default_rng(seed))
+    points = sobol.random_base2(math.ceil(math.log2(n_draws)))[:n_draws]
+    eps = ndtri(points.clip(1e-12, 1 - 1e-12))
+    if n_draws > latent_dim:
+        eps = eps - eps.mean(axis=0)
+        factor = np.linalg.cholesky(eps.T @ eps / n_draws)
+        eps = np.linalg.solve(factor, eps.T).T
+    return eps[:, None, :]
+
+
+def elbo_terms(model, x, observed, eps, device):
+    """Terms of the ELBO of each row, averaged over the draws.
+
+    Parameters
+    ----------
+    model : VAE
+        float64.
+    x : ndarray of shape (n, n_columns)
+        Encoded cells, 0 where not observed.
+    observed : bool ndarray of shape (n, n_columns)
+    eps : ndarray of shape (n_draws, 1, latent_dim)
+    device : str or torch.device
+
+    Returns
+    -------
+    terms : ndarray of shape (n, n_columns + 1)
+        E_q[log p(x_j | z)] of each column, and last -KL, in nats.
+    """
+
+    def score(model, p, block, seen, noise):
+        total = 0.0
+        for terms in _passes(model, p, block, seen, noise):
+            # Added up draw by draw: the order within a sum may depend on the position.
+            for log_prob, kl in zip(terms.log_prob, terms.kl, strict=True):
+                total = total + torch.cat([log_prob, -kl.unsqueeze(-1)], dim=-1)
+        return total / len(noise)
+
+    return _blockwise(score, model, x, observed, eps, device)
+
+
+def importance_bound(model, x, observed, eps, device):
+    """Importance-weighted bound on log p(x) of each row, in nats.
+
+    Parameters
+    ----------
+    model, x, observed, eps, device
+        As in `elbo_terms`.
+
+    Returns
+    -------
+    bound : ndarray of shape (n,)
+
+    References
+    ----------
+    Burda, Grosse and Salakhutdinov, "Importance Weighted Autoencoders", 2016,
+    arXiv:1509.00519.
+    """
+
+    def score(model, p, block, seen, noise):
+        weights = [terms.log_weight() for terms in _passes(model, p, block, seen, noise)]
+        return torch.cat(weights).T.contiguous().logsumexp(-1) - math.log(len(noise))
+
+    return _blockwise(score, model, x, observed, eps, device)
+
+
+def latent_means(model, x, observed, device):
+    """Posterior mean of each row; ndarray of shape (n, latent_dim)."""
+
+    def mean(model, p, block, seen, noise):
+        return model.infer(block, seen).mean
+
+    return _blockwise(mean, model, x, observed, np.empty(0), device)
+
+
+def reconstruct(model, z, device):
+    """Decoder's mean of each latent point; (n, latent_dim) -> (n, n_columns)."""
+
+    def mean(model, p, block, seen, noise):
+        return model.likelihood.mean(model.decoder(block))
+
+    return _blockwise(mean, model, z, np.ones_like(z), np.empty(0), device)
+
+
+def block_rows(model, n_draws, device):
+    """Rows of a block: as many as keep the widest layer's work on one thread.
+
+    Multiples of 16, for which a matrix product treats all rows alike.
+    """
+    if torch.device(device).type != "cpu":
+        return 4096
+    rows = _SERIAL_SIZE // (_widest(model) * max(1, n_draws))
+    return max(16, min(256, rows // 16 * 16))
+
+
+def _widest(model):
+    return max(max(parameter.shape) for parameter in model.parameters())
+
+
+def _passes(model, p, block, seen, noise):
+    """ELBO terms of a block, as many draws at a time as fit the widest layer."""
+    q = model.infer(block, seen)
+    size = max(1, _SERIAL_SIZE // (_widest(model) * len(block)))
+    for eps in noise.split(size):  # (n, 1, latent_dim)
+        yield model.elbo(q, p, block, seen, eps)
+
+
+@torch.inference_mode()
+def _blockwise(function, model, x, observed, eps, device):
+    """Apply `function` to blocks of rows of one shape and join what it returns."""
+    n, n_block = len(x), block_rows(model, len(eps), device)
+    if torch.device(device).type != "cpu":
+        model = deepcopy(model).to(device)
+    p = model.prior_distribution()
+    noise = torch.tensor(eps, device=device)
+    results = []
+    for start in range(0, max(n, 1), n_block):
+        block, seen = (
+            _padded(part[start : start + n_block], n_block, device) for part in (x, observed)
+        )
+        result = function(model, p, block, seen, noise).cpu().numpy()
+        results.append(result[: n - start])
+    return np.concatenate(results)
+
+
+def _padded(part, n_block, device):
+    block = torch.zeros((n_block, part.shape[1]), dtype=torch.float64)
+    block[: len(part)] = torch.from_numpy(np.ascontiguousarray(part))
+    return block.to(device)

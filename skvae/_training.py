@@ -1,0 +1,280 @@
+"""Training: minibatch steps on a resident table, with warm-up, annealing and early stop.
+
+Nothing here knows about estimators or column units; all figures are nats per row in the
+units of the table's encoding.
+"""
+
+import math
+import warnings
+from copy import deepcopy
+
+import torch
+from sklearn.exceptions import ConvergenceWarning
+from tqdm import tqdm
+
+from .nn.vae import objective
+
+__all__ = ["train"]
+
+WARMUP = 0.05  # share of max_steps over which the learning rate rises
+ANNEALING = 0.4  # share of all steps, at the end, over which it falls to 0
+RAMP = 0.5  # share of max_steps over which the capacity rises
+N_EVALUATIONS = 50
+EVALUATION_SIZE = 2048  # held-out rows times draws in one evaluation
+HIDDEN_ROWS = 0.5  # share of rows of which the encoder does not see some cells
+HIDDEN_CELLS = 0.5  # largest share of cells hidden in such a row
+GRADIENT_NORM = 10.0  # bound on the gradient's norm, times the root of the columns
+
+
+def train(
+    model,
+    rows,
+    held_out,
+    *,
+    max_steps,
+    batch_size,
+    learning_rate,
+    n_iter_no_change,
+    beta,
+    capacity,
+    divergence,
+    divergence_weight,
+    generator,
+    verbose,
+):
+    """Fit the weights of `model` in place.
+
+    The learning rate rises, stays, and falls to 0 over the last 40 % of the steps. When
+    the held-out ELBO has not risen for `n_iter_no_change` evaluations the fall starts at
+    once; the weights kept are the best of those evaluated during it.
+
+    Parameters
+    ----------
+    model : VAE
+        On the device of the rows, float32.
+    rows, held_out : (x, observed), each a Tensor of shape (n, n_columns)
+        What the weights are fitted to, and what judges them; the latter may be empty.
+    max_steps, batch_size : int
+    learning_rate : float
+        At its highest.
+    n_iter_no_change : int or None
+    beta : float
+    capacity : float or None
+        In nats, reached half-way.
+    divergence : callable or None
+    divergence_weight : float
+    generator : torch.Generator
+        On the device of the rows.
+    verbose : bool or int
+        Whether to show a progress bar.
+
+    Returns
+    -------
+    history : dict of str to list
+        ``step``; ``train`` and ``validation``, the ELBO in nats per row: the mean over
+        the batches since the entry before, and on (a sample of) the held-out rows, NaN
+        where there are none.
+
+    Raises
+    ------
+    ValueError
+        When the ELBO is no longer a finite number.
+    """
+    optimizer = torch.optim.AdamW(
+        model.parameters(), lr=learning_rate, weight_decay=1e-4, fused=True
+    )
+    schedule = Schedule(max_steps)
+    ramp = 0 if capacity is None else RAMP * max_steps
+    monitor = Monitor(model, held_out, schedule, n_iter_no_change, ramp, generator)
+    clip = GRADIENT_NORM * math.sqrt(rows[0].shape[1])
+    steps = tqdm(range(1, max_steps + 1), disable=not verbose, desc="fit", unit="step")
+    try:
+        for step, batch in zip(steps, batches(len(rows[0]), batch_size, generator), strict=False):
+            optimizer.param_groups[0]["lr"] = learning_rate * schedule.rate(step)
+            terms = training_terms(model, rows[0][batch], rows[1][batch], generator)
+            penalty = 0.0
+            if divergence is not None:
+                with torch.no_grad():
+                    prior_z = model.sample_prior(len(batch), generator)
+                penalty = divergence_weight * divergence(terms.z, prior_z, generator)
+            aim = None if capacity is None else capacity * min(1.0, step / ramp)
+            loss = objective(terms, beta=beta, capacity=aim, divergence=penalty)
+            optimizer.zero_grad()
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), clip)
+            optimizer.step()
+            monitor.record(step, terms.log_weight().detach().mean())
+            if step >= schedule.end:
+                break
+        monitor.check_convergence()
+    except KeyboardInterrupt:
+        message = f"Training was interrupted at step {step} of {schedule.end}"
+        warnings.warn(f"{message}: the best weights so far are kept.", stacklevel=2)
+    finally:
+        steps.close()
+    monitor.restore_best()
+    return monitor.history
+
+
+class Schedule:
+    """Learning rate of each step, as a share of its highest.
+
+    Parameters
+    ----------
+    max_steps : int
+
+    Attributes
+    ----------
+    end : int
+        Last step; comes earlier once annealing is started early.
+    """
+
+    def __init__(self, max_steps):
+        self.end = max_steps
+        self._warmup = max(1.0, WARMUP * max_steps)
+
+    def rate(self, step):
+        """Share at `step`, counted from 1: rises, stays at 1, falls to nearly 0."""
+        return min(1.0, step / self._warmup, (self.end - step + 1) / (ANNEALING * self.end))
+
+    def is_annealing(self, step):
+        """Whether `step` belongs to the fall at the end."""
+        return step > (1 - ANNEALING) * self.end
+
+    def anneal_from(self, step):
+        """Let the fall begin after `step`."""
+        self.end = min(self.end, math.ceil(step / (1 - ANNEALING)))
+
+
+class Monitor:
+    """Judges the weights on held-out rows: history, early annealing, best weights.
+
+    Parameters
+    ----------
+    model : VAE
+    held_out : (x, observed), each a Tensor of shape (m, n_columns)
+    schedule : Schedule
+    patience : int or None
+        Evaluations without a rise after which annealing starts.
+    not_before : float
+        Step before which it does not, because the objective still changes.
+    generator : torch.Generator
+
+    Attributes
+    ----------
+    history : dict of str to list
+    """
+
+    def __init__(self, model, held_out, schedule, patience, not_before, generator):
+        self.history = {"step": [], "train": [], "validation": []}
+        self._model, self._schedule = model, schedule
+        self._patience = math.inf if patience is None else patience
+        self._not_before = not_before
+        self._x, self._observed = (part[:EVALUATION_SIZE] for part in held_out)
+        n_draws = max(1, min(16, EVALUATION_SIZE // max(1, len(self._x))))
+        shape = (n_draws, 1, model.latent_dim)
+        self._eps = torch.randn(shape, generator=generator, device=generator.device)
+        self._every = math.ceil(schedule.end / N_EVALUATIONS)
+        self._batch_elbos = []
+        self._best, self._weights, self._n_without_rise = -math.inf, None, 0
+
+    def record(self, step, batch_elbo):
+        """Note the ELBO of a batch; at every 50th part of the steps, judge the weights."""
+        self._batch_elbos.append(batch_elbo)
+        if step == 1 or step % self._every == 0 or step == self._schedule.end:
+            self._judge(step)
+
+    def restore_best(self):
+        """Give the model the best weights judged, or leave it where nothing judges."""
+        if self._weights is not None:
+            self._model.load_state_dict(self._weights)
+
+    def check_convergence(self):
+        """Warn if the held-out ELBO still rose in the last tenth of the steps."""
+        steps, elbos = self.history["step"], self.history["validation"]
+        before = max(i for i, step in enumerate(steps) if step <= max(1, 0.9 * steps[-1]))
+        gain, late = elbos[-1] - elbos[0], elbos[-1] - elbos[before]
+        if late > 0.01 * gain > 0:
+            warnings.warn(
+                f"The held-out ELBO still rose by {late:.3g} of {gain:.3g} nats per row in the "
+                "last tenth of the steps. Increase max_steps.",
+                ConvergenceWarning,
+                stacklevel=2,
+            )
+
+    def _judge(self, step):
+        batch_elbo = float(torch.stack(self._batch_elbos).mean())
+        if not math.isfinite(batch_elbo):
+            raise ValueError(
+                f"Training diverged: the ELBO was {batch_elbo} at step {step}. "
+                "Lower learning_rate_init."
+            )
+        self._batch_elbos.clear()
+        held_out_elbo = self._held_out_elbo()
+        for key, value in zip(self.history, (step, batch_elbo, held_out_elbo), strict=True):
+            self.history[key].append(value)
+        annealing = self._schedule.is_annealing(step)
+        if annealing and not self._schedule.is_annealing(step - self._every):
+            self._best = -math.inf  # weights from before the fall no longer count
+        if held_out_elbo > self._best:
+            self._best, self._n_without_rise = held_out_elbo, 0
+            self._weights = deepcopy(self._model.state_dict())
+            return
+        self._n_without_rise += 1
+        if self._n_without_rise >= self._patience and step >= self._not_before and not annealing:
+            self._schedule.anneal_from(step)
+
+    @torch.no_grad()
+    def _held_out_elbo(self):
+        if len(self._x) == 0:
+            return math.nan
+        terms = self._model(self._x, self._observed, self._observed, self._eps)
+        return float(terms.log_weight().mean())
+
+
+def training_terms(model, x, observed, generator):
+    """ELBO terms of a batch, some of whose cells the encoder does not see.
+
+    Hidden cells still count in the objective: the model learns to infer a row from the
+    rest of its cells, and so to score rows with holes.
+
+    Parameters
+    ----------
+    model : VAE
+    x : Tensor of shape (n, n_columns)
+    observed : bool Tensor of shape (n, n_columns)
+    generator : torch.Generator
+
+    Returns
+    -------
+    terms : Elbo
+    """
+    (n, _), device = x.shape, generator.device
+    eps = torch.randn((n, model.latent_dim), generator=generator, device=device)
+    share = torch.rand((n, 1), generator=generator, device=device) / HIDDEN_ROWS
+    share = HIDDEN_CELLS * (1 - share).clamp_min(0)  # 0 for the rows seen whole
+    visible = torch.rand(x.shape, generator=generator, device=device) >= share
+    observed = observed.to(x.dtype)
+    return model(x, observed, visible * observed, eps)
+
+
+def batches(n, batch_size, generator):
+    """Endless index batches: each pass over the rows in a new random order.
+
+    Parameters
+    ----------
+    n, batch_size : int
+    generator : torch.Generator
+
+    Yields
+    ------
+    rows : int64 Tensor of shape (min(n, batch_size),)
+    """
+    size = min(n, batch_size)
+    order = torch.empty(0, dtype=torch.int64, device=generator.device)
+    while True:
+        if len(order) < size:
+            fresh = torch.randperm(n, generator=generator, device=generator.device)
+            order = torch.cat([order, fresh])
+        yield order[:size]
+        order = order[size:]

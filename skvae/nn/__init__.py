@@ -1,0 +1,71 @@
+"""The parts of the model, for those who add their own: torch only.
+
+Four dicts name the parts that the estimators offer; a class (a function for a divergence)
+is accepted wherever a name is.
+"""
+
+from .divergences import energy_distance, mmd, sliced_wasserstein
+from .likelihoods import (
+    Bernoulli,
+    Gaussian,
+    Heteroscedastic,
+    JointLikelihood,
+    Likelihood,
+    StudentT,
+)
+from .posteriors import (
+    DiagonalGaussian,
+    DiagonalNormal,
+    FullGaussian,
+    FullNormal,
+    Posterior,
+    linear,
+)
+from .priors import Mixture, MixtureDistribution, Prior, StandardNormal, VampPrior
+from .vae import ACTIVATIONS, MLP, VAE, Elbo, objective
+
+LIKELIHOODS = {
+    "gaussian": Gaussian,
+    "heteroscedastic": Heteroscedastic,
+    "student_t": StudentT,
+    "bernoulli": Bernoulli,
+}
+POSTERIORS = {"diagonal": DiagonalGaussian, "full": FullGaussian}
+PRIORS = {"standard_normal": StandardNormal, "mixture": Mixture, "vamp": VampPrior}
+DIVERGENCES = {
+    "mmd": mmd,
+    "sliced_wasserstein": sliced_wasserstein,
+    "energy_distance": energy_distance,
+}
+
+__all__ = [
+    "ACTIVATIONS",
+    "DIVERGENCES",
+    "LIKELIHOODS",
+    "MLP",
+    "POSTERIORS",
+    "PRIORS",
+    "VAE",
+    "Bernoulli",
+    "DiagonalGaussian",
+    "DiagonalNormal",
+    "Elbo",
+    "FullGaussian",
+    "FullNormal",
+    "Gaussian",
+    "Heteroscedastic",
+    "JointLikelihood",
+    "Likelihood",
+    "Mixture",
+    "MixtureDistribution",
+    "Posterior",
+    "Prior",
+    "StandardNormal",
+    "StudentT",
+    "VampPrior",
+    "energy_distance",
+    "linear",
+    "mmd",
+    "objective",
+    "sliced_wasserstein",
+]

@@ -1,0 +1,211 @@
+"""Approximate posteriors q(z | x): what the encoder's last layer means.
+
+Conventions: ``forward`` maps the encoder's last hidden layer (n, n_hidden) to a
+distribution with batch shape (n,) and event shape (latent_dim,); densities are in nats.
+Besides ``log_prob`` and ``mean`` the distribution offers ``transport(eps)``, which turns
+given noise into draws, and ``pairwise_log_prob(z)``, the density of every z under every
+member of its batch: with these two a prior may be a mixture of posteriors.
+"""
+
+import math
+
+import torch
+from torch import nn
+from torch.distributions import Independent, MultivariateNormal, Normal
+from torch.nn import functional as F
+
+__all__ = ["DiagonalGaussian", "DiagonalNormal", "FullGaussian", "FullNormal", "Posterior"]
+
+_MIN_SCALE = 1e-4  # of a latent dimension, whose prior scale is about 1
+
+
+class DiagonalNormal(Independent):
+    """Normal distribution with independent coordinates.
+
+    Parameters
+    ----------
+    loc, scale : Tensor of shape (..., latent_dim)
+        Mean and standard deviation of each coordinate.
+    """
+
+    def __init__(self, loc, scale):
+        self.loc, self.scale = loc, scale
+        base = Normal(loc, scale, validate_args=False)
+        super().__init__(base, 1, validate_args=False)
+
+    def transport(self, eps):
+        """Turn standard normal noise into draws, differentiably.
+
+        Parameters
+        ----------
+        eps : Tensor of shape (..., latent_dim)
+            Broadcast against the batch.
+
+        Returns
+        -------
+        z : Tensor of shape (..., latent_dim)
+        """
+        return self.loc + self.scale * eps
+
+    def pairwise_log_prob(self, z):
+        """Log density of each z under each of the n members, in nats.
+
+        Two matrix products instead of a (..., n, latent_dim) tensor.
+
+        Parameters
+        ----------
+        z : Tensor of shape (..., latent_dim)
+
+        Returns
+        -------
+        log_prob : Tensor of shape (..., n)
+        """
+        precision = self.scale.square().reciprocal()
+        constant = (self.loc.square() * precision + 2 * self.scale.log()).sum(-1)
+        cross = z @ (self.loc * precision).T
+        quadratic = z.square() @ precision.T - 2 * cross + constant
+        return -0.5 * (quadratic + z.shape[-1] * math.log(2 * math.pi))
+
+
+class FullNormal(MultivariateNormal):
+    """Normal distribution given by the Cholesky factor of its covariance.
+
+    Parameters
+    ----------
+    loc : Tensor of shape (..., latent_dim)
+    scale_tril : Tensor of shape (..., latent_dim, latent_dim)
+        Lower triangular with a positive diagonal.
+    """
+
+    def __init__(self, loc, scale_tril):
+        super().__init__(loc, scale_tril=scale_tril, validate_args=False)
+
+    def transport(self, eps):
+        """Turn standard normal noise into draws, differentiably.
+
+        Parameters
+        ----------
+        eps : Tensor of shape (..., latent_dim)
+            Broadcast against the batch.
+
+        Returns
+        -------
+        z : Tensor of shape (..., latent_dim)
+        """
+        return self.loc + (self.scale_tril @ eps.unsqueeze(-1)).squeeze(-1)
+
+    def pairwise_log_prob(self, z):
+        """Log density of each z under each of the n members, in nats.
+
+        One matrix product with the stacked inverse factors.
+
+        Parameters
+        ----------
+        z : Tensor of shape (..., latent_dim)
+
+        Returns
+        -------
+        log_prob : Tensor of shape (..., n)
+        """
+        n, k = self.loc.shape
+        identity = torch.eye(k, dtype=z.dtype, device=z.device)
+        whiten = torch.linalg.solve_triangular(self.scale_tril, identity, upper=False)
+        centre = (whiten @ self.loc.unsqueeze(-1)).flatten()
+        white = (z @ whiten.flatten(0, 1).T - centre).unflatten(-1, (n, k))  # (..., n, k)
+        log_det = self.scale_tril.diagonal(dim1=-2, dim2=-1).log().sum(-1)
+        return -0.5 * (white.square().sum(-1) + k * math.log(2 * math.pi)) - log_det
+
+
+class Posterior(nn.Module):
+    """Base class of q(z | x).
+
+    Parameters
+    ----------
+    n_hidden : int
+        Width of the encoder's last hidden layer.
+    latent_dim : int
+    generator : torch.Generator
+        Source of the initial weights.
+    """
+
+    def forward(self, hidden):
+        """Distribution of z for each row.
+
+        Parameters
+        ----------
+        hidden : Tensor of shape (n, n_hidden)
+
+        Returns
+        -------
+        q : DiagonalNormal, FullNormal or alike
+            Batch shape (n,), event shape (latent_dim,).
+        """
+        raise NotImplementedError
+
+
+class DiagonalGaussian(Posterior):
+    r"""Posterior with independent coordinates, :math:`N(\mu(x), \mathrm{diag}\,\sigma^2(x))`.
+
+    Shape: (n, n_hidden) -> batch (n,), event (latent_dim,).
+
+    References
+    ----------
+    Kingma and Welling, "Auto-Encoding Variational Bayes", 2014, arXiv:1312.6114.
+    """
+
+    def __init__(self, n_hidden, latent_dim, *, generator):
+        super().__init__()
+        self.head = linear(n_hidden, 2 * latent_dim, generator)
+
+    def forward(self, hidden):
+        loc, raw_scale = self.head(hidden).chunk(2, dim=-1)
+        return DiagonalNormal(loc, _MIN_SCALE + F.softplus(raw_scale))
+
+
+class FullGaussian(Posterior):
+    r"""Posterior with a full covariance, :math:`N(\mu(x), L(x) L(x)^\top)`.
+
+    The head gives the mean, the diagonal of L before a softplus, and the part of L below
+    its diagonal.
+
+    Shape: (n, n_hidden) -> batch (n,), event (latent_dim,).
+
+    References
+    ----------
+    Kingma and Welling, "An Introduction to Variational Autoencoders", 2019,
+    arXiv:1906.02691, section 2.5.1.
+    """
+
+    def __init__(self, n_hidden, latent_dim, *, generator):
+        super().__init__()
+        n_lower = latent_dim * (latent_dim - 1) // 2
+        self.sizes = (latent_dim, latent_dim, n_lower)
+        self.head = linear(n_hidden, sum(self.sizes), generator)
+        self.register_buffer("lower", torch.tril_indices(latent_dim, latent_dim, -1))
+
+    def forward(self, hidden):
+        loc, raw_diagonal, lower = self.head(hidden).split(self.sizes, dim=-1)
+        scale_tril = torch.diag_embed(_MIN_SCALE + F.softplus(raw_diagonal))
+        scale_tril[..., self.lower[0], self.lower[1]] = lower
+        return FullNormal(loc, scale_tril)
+
+
+def linear(n_inputs, n_outputs, generator):
+    """Linear layer drawn from `generator` alone, never from torch's global one.
+
+    Parameters
+    ----------
+    n_inputs, n_outputs : int
+        Width of input and output.
+    generator : torch.Generator
+        Source of the weights, uniform within 1 / sqrt(n_inputs) as torch's own.
+
+    Returns
+    -------
+    layer : torch.nn.Linear
+    """
+    layer = nn.utils.skip_init(nn.Linear, n_inputs, n_outputs)
+    bound = 1 / math.sqrt(n_inputs)
+    nn.init.uniform_(layer.weight, -bound, bound, generator=generator)
+    nn.init.uniform_(layer.bias, -bound, bound, generator=generator)
+    return layer

@@ -1,0 +1,165 @@
+"""Priors p(z) over the latent space.
+
+Conventions: ``forward(encode)`` returns one distribution with event shape (latent_dim,);
+``encode`` maps features (m, n_features) to the posterior q, and only priors made of
+posteriors use it. Densities are in nats. The constructor gets `examples`, the encoder's
+features of some training rows, for priors that start from data.
+"""
+
+import torch
+from torch import nn
+from torch.distributions import Distribution
+
+from .posteriors import DiagonalNormal
+
+__all__ = ["Mixture", "MixtureDistribution", "Prior", "StandardNormal", "VampPrior"]
+
+
+class MixtureDistribution(Distribution):
+    """Mixture of the members of a batch of latent distributions.
+
+    Parameters
+    ----------
+    components : Distribution with batch shape (n_components,)
+        Has ``pairwise_log_prob``.
+    log_weights : Tensor of shape (n_components,)
+        Logarithms of the mixture weights.
+    """
+
+    def __init__(self, components, log_weights):
+        self.components = components
+        self.log_weights = log_weights
+        super().__init__(event_shape=components.event_shape, validate_args=False)
+
+    def log_prob(self, z):
+        """Log density of each z, in nats; (..., latent_dim) -> (...)."""
+        return torch.logsumexp(self.components.pairwise_log_prob(z) + self.log_weights, dim=-1)
+
+
+class Prior(nn.Module):
+    """Base class of p(z).
+
+    Parameters
+    ----------
+    latent_dim : int
+    examples : Tensor of shape (m, n_features)
+        Encoder features of training rows.
+    generator : torch.Generator
+        Source of the initial weights.
+    """
+
+    def forward(self, encode):
+        """Distribution of z.
+
+        Parameters
+        ----------
+        encode : callable, (m, n_features) -> Distribution
+            The model's own q(z | features).
+
+        Returns
+        -------
+        p : Distribution with event shape (latent_dim,)
+        """
+        raise NotImplementedError
+
+    def sample(self, n, encode, generator):
+        """Draw n independent latent points; (n, latent_dim)."""
+        raise NotImplementedError
+
+
+class StandardNormal(Prior):
+    """Standard normal prior, without parameters.
+
+    References
+    ----------
+    Kingma and Welling, "Auto-Encoding Variational Bayes", 2014, arXiv:1312.6114.
+    """
+
+    def __init__(self, latent_dim, examples, *, generator):
+        super().__init__()
+        self.register_buffer("loc", torch.zeros(latent_dim))
+
+    def forward(self, encode):
+        return DiagonalNormal(self.loc, torch.ones_like(self.loc))
+
+    def sample(self, n, encode, generator):
+        return _normal((n, len(self.loc)), self.loc, generator)
+
+
+class Mixture(Prior):
+    """Learned mixture of Gaussians with diagonal covariances and learned weights.
+
+    Parameters
+    ----------
+    latent_dim : int
+    examples : Tensor of shape (m, n_features)
+        Not used.
+    n_components : int, default=20
+    generator : torch.Generator
+
+    References
+    ----------
+    Dilokthanakul et al., "Deep Unsupervised Clustering with Gaussian Mixture Variational
+    Autoencoders", 2016, arXiv:1611.02648.
+    """
+
+    def __init__(self, latent_dim, examples, *, n_components=20, generator):
+        super().__init__()
+        _check_components(n_components)
+        self.logits = nn.Parameter(torch.zeros(n_components))
+        self.loc = nn.Parameter(torch.randn((n_components, latent_dim), generator=generator))
+        self.log_scale = nn.Parameter(torch.zeros(n_components, latent_dim))
+
+    def forward(self, encode):
+        components = DiagonalNormal(self.loc, self.log_scale.exp())
+        return MixtureDistribution(components, self.logits.log_softmax(0))
+
+    def sample(self, n, encode, generator):
+        chosen = torch.multinomial(self.logits.softmax(0), n, True, generator=generator)
+        noise = _normal((n, self.loc.shape[1]), self.loc, generator)
+        return self.loc[chosen] + self.log_scale[chosen].exp() * noise
+
+
+class VampPrior(Prior):
+    r"""Mixture of the posteriors of learned pseudo-inputs.
+
+    :math:`p(z) = \frac1K \sum_k q(z \mid u_k)` with learned :math:`u_k`, which live in the
+    encoder's feature space and start at training rows.
+
+    Parameters
+    ----------
+    latent_dim : int
+    examples : Tensor of shape (m, n_features)
+        Where the pseudo-inputs start; drawn with replacement.
+    n_components : int, default=100
+        Number of pseudo-inputs.
+    generator : torch.Generator
+
+    References
+    ----------
+    Tomczak and Welling, "VAE with a VampPrior", 2018, arXiv:1705.07120.
+    """
+
+    def __init__(self, latent_dim, examples, *, n_components=100, generator):
+        super().__init__()
+        _check_components(n_components)
+        chosen = torch.randint(len(examples), (n_components,), generator=generator)
+        self.pseudo_inputs = nn.Parameter(examples[chosen].clone())
+        self.register_buffer("log_weights", -torch.full((n_components,), n_components).log())
+
+    def forward(self, encode):
+        return MixtureDistribution(encode(self.pseudo_inputs), self.log_weights)
+
+    def sample(self, n, encode, generator):
+        chosen = torch.multinomial(self.log_weights.exp(), n, True, generator=generator)
+        q = encode(self.pseudo_inputs[chosen])
+        return q.transport(_normal(q.mean.shape, q.mean, generator))
+
+
+def _check_components(n_components):
+    if not isinstance(n_components, int) or n_components < 1:
+        raise ValueError(f"n_components must be an int in the range [1, inf). Got {n_components!r}")
+
+
+def _normal(shape, like, generator):
+    return torch.randn(shape, generator=generator, dtype=like.dtype, device=like.device)

@@ -1,0 +1,169 @@
+"""The variational autoencoder and its objective: the one place that computes the ELBO."""
+
+from typing import NamedTuple
+
+import torch
+from torch import nn
+
+from .posteriors import linear
+
+__all__ = ["ACTIVATIONS", "MLP", "VAE", "Elbo", "objective"]
+
+ACTIVATIONS = {"silu": nn.SiLU, "relu": nn.ReLU, "tanh": nn.Tanh}
+
+
+class Elbo(NamedTuple):
+    """Terms of the evidence lower bound, for one draw of z per row.
+
+    Attributes
+    ----------
+    log_prob : Tensor of shape (..., n, n_columns)
+        log p(x_j | z) in nats, 0 where the cell is not observed.
+    kl : Tensor of shape (..., n)
+        log q(z | x) - log p(z) in nats: the KL divergence as a sample, so that with the
+        exact posterior the sum of all terms is log p(x) without any noise.
+    z : Tensor of shape (..., n, latent_dim)
+    """
+
+    log_prob: torch.Tensor
+    kl: torch.Tensor
+    z: torch.Tensor
+
+    def log_weight(self):
+        """log p(x, z) - log q(z | x) in nats: its mean over draws is the ELBO."""
+        return self.log_prob.sum(-1) - self.kl
+
+
+class MLP(nn.Sequential):
+    """Fully connected layers, each followed by an activation.
+
+    Parameters
+    ----------
+    n_inputs : int
+    hidden_layer_sizes : sequence of int
+        Without any layer the inputs pass unchanged.
+    activation : {"silu", "relu", "tanh"}
+    generator : torch.Generator
+
+    Attributes
+    ----------
+    n_outputs : int
+    """
+
+    def __init__(self, n_inputs, hidden_layer_sizes, activation, generator):
+        layers, n_outputs = [], n_inputs
+        for width in hidden_layer_sizes:
+            layers += [linear(n_outputs, width, generator), ACTIVATIONS[activation]()]
+            n_outputs = width
+        super().__init__(*layers)
+        self.n_outputs = n_outputs
+
+
+class VAE(nn.Module):
+    """Variational autoencoder p(z) p(x | z) with the approximate posterior q(z | x).
+
+    Parameters
+    ----------
+    likelihood : JointLikelihood
+    latent_dim : int
+    hidden_layer_sizes : sequence of int
+        Of the encoder; the decoder has them in reverse.
+    activation : {"silu", "relu", "tanh"}
+    posterior, prior : callable
+        Class of the part, or a callable of the same arguments.
+    examples : (x, observed), each a Tensor of shape (m, n_columns)
+        Some training rows, for priors that start from data.
+    generator : torch.Generator
+        Source of the initial weights.
+    """
+
+    def __init__(
+        self,
+        likelihood,
+        *,
+        latent_dim,
+        hidden_layer_sizes,
+        activation,
+        posterior,
+        prior,
+        examples,
+        generator,
+    ):
+        super().__init__()
+        self.latent_dim = latent_dim
+        self.likelihood = likelihood
+        self.encoder = MLP(likelihood.n_features, hidden_layer_sizes, activation, generator)
+        self.posterior = posterior(self.encoder.n_outputs, latent_dim, generator=generator)
+        hidden = MLP(latent_dim, hidden_layer_sizes[::-1], activation, generator)
+        self.decoder = nn.Sequential(
+            *hidden, linear(hidden.n_outputs, likelihood.n_params, generator)
+        )
+        self.prior = prior(latent_dim, likelihood.featurize(*examples), generator=generator)
+
+    def encode(self, features):
+        """q(z | features); (n, n_features) -> batch (n,), event (latent_dim,)."""
+        return self.posterior(self.encoder(features))
+
+    def infer(self, x, visible):
+        """q(z | x), seeing the visible cells; each (n, n_columns)."""
+        return self.encode(self.likelihood.featurize(x, visible))
+
+    def prior_distribution(self):
+        """p(z) under the present weights."""
+        return self.prior(self.encode)
+
+    def elbo(self, q, p, x, observed, eps):
+        """Terms of the evidence lower bound for given noise.
+
+        Parameters
+        ----------
+        q, p : Distribution
+            Posterior of each row and prior.
+        x, observed : Tensor of shape (n, n_columns)
+        eps : Tensor of shape (..., n or 1, latent_dim)
+            Standard normal noise.
+
+        Returns
+        -------
+        terms : Elbo
+        """
+        z = q.transport(eps)
+        log_prob = self.likelihood.log_prob(self.decoder(z), x, observed)
+        return Elbo(log_prob, q.log_prob(z) - p.log_prob(z), z)
+
+    def forward(self, x, observed, visible, eps):
+        """`elbo` with the posterior of the visible cells and the model's prior."""
+        return self.elbo(
+            self.infer(x, visible), self.prior_distribution(), x, observed, eps
+        )
+
+    def sample_prior(self, n, generator):
+        """Draw n latent points from p(z); (n, latent_dim)."""
+        return self.prior.sample(n, self.encode, generator)
+
+
+def objective(terms, *, beta=1.0, capacity=None, divergence=0.0):
+    """Loss of a batch in nats per row.
+
+    Parameters
+    ----------
+    terms : Elbo
+    beta : float
+        Weight of the KL divergence.
+    capacity : float or None
+        KL in nats to aim at, instead of 0.
+    divergence : Tensor or float
+        Weighted divergence between the draws of z and the prior.
+
+    Returns
+    -------
+    loss : Tensor, scalar
+
+    References
+    ----------
+    Higgins et al., "beta-VAE", ICLR 2017. Burgess et al., "Understanding disentangling in
+    beta-VAE", 2018, arXiv:1804.03599, for the capacity.
+    """
+    kl = terms.kl.mean()
+    distance = kl if capacity is None else (kl - capacity).abs()
+    return beta * distance - terms.log_prob.sum(-1).mean() + divergence

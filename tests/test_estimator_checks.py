@@ -1,0 +1,37 @@
+"""Both estimators pass every check of scikit-learn, with no expected failure."""
+
+
+import pytest
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from skvae import VAEAnomalyDetector, VAETransformer
+
+# 20 steps are too few to converge, which the estimators rightly warn about.
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
+VARIANTS = [
+    {},
+    {"posterior": "full"},
+    {"prior": "standard_normal"},
+    {"prior": "mixture"},
+    {"likelihoods": "heteroscedastic"},
+    {"likelihoods": "student_t"},
+    {"divergence": "energy_distance"},
+]
+
+
+@parametrize_with_checks(
+    [
+        estimator(max_steps=20, **variant)
+        for estimator in (VAEAnomalyDetector, VAETransformer)
+        for variant in VARIANTS
+    ]
+)
+def test_scikit_learn_check(estimator, check):
+    check(estimator)
+
+
+@pytest.mark.slow
+@parametrize_with_checks([VAEAnomalyDetector(), VAETransformer()])
+def test_scikit_learn_check_with_the_default_budget(estimator, check):
+    check(estimator)
