@@ -12,7 +12,17 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from . import _scoring
-from ._checks import check_parameters, constant, either, integer, kind, one_of, real, sequence
+from ._checks import (
+    check_parameters,
+    constant,
+    either,
+    integer,
+    kind,
+    mapping,
+    one_of,
+    real,
+    sequence,
+)
 from ._table import TableEncoder, read_table
 from ._training import train
 from .nn import ACTIVATIONS, DIVERGENCES, LIKELIHOODS, POSTERIORS, PRIORS, VAE, JointLikelihood
@@ -24,7 +34,7 @@ _REFERENCE_ROWS = 10_000  # of the training table, from which medians are taken
 
 
 def _part(names, base):
-    """A name among `names`, or a class or function in its place."""
+    """Accept a name among `names`, or a class or function in its place."""
     return either(one_of(names), kind(f"a {base}", callable))
 
 
@@ -34,7 +44,7 @@ _RULES = {
     "activation": one_of(ACTIVATIONS),
     "likelihoods": either(
         _part(["auto", *LIKELIHOODS], "Likelihood class"),
-        kind("a dict of column to such a value", lambda value: isinstance(value, dict)),
+        mapping(_part(["auto", *LIKELIHOODS], "Likelihood class")),
     ),
     "posterior": _part(POSTERIORS, "Posterior class"),
     "prior": _part(PRIORS, "Prior class"),
@@ -285,7 +295,7 @@ class BaseVAE(BaseEstimator):
         shift = self.table_.log_jacobian_.sum()
         for key in ("train", "validation"):
             history[key] = [float(elbo + shift) for elbo in history[key]]
-        self.history_, self.n_steps_ = history, history["step"][-1]
+        self.history_, self.n_steps_ = history, max(history["step"], default=0)
         self.model_ = model.to("cpu", torch.float64).eval().requires_grad_(False)
         self.draws_ = _scoring.draws(self.n_draws, model.latent_dim, _seed(random_state))
         self.baseline_ = -np.median(self._terms(table[kept[:_REFERENCE_ROWS]]), axis=0)
@@ -387,7 +397,7 @@ class BaseVAE(BaseEstimator):
         return np.column_stack([by_column, terms[:, -1]])
 
     def _scores(self, table):
-        """What `score_samples` returns, of an encoded table."""
+        """Compute what `score_samples` returns, for an encoded table."""
         if self.bound == "elbo":
             return self._terms(table).sum(axis=1)
         device = scoring_device(self.device)
@@ -405,7 +415,7 @@ def _tensors(table, device, dtype):
 
 
 def _training_device(estimator):
-    """The device that the `device` parameter means; raises where there is none."""
+    """Find the device that `device` means, or raise where there is none."""
     if estimator.device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:

@@ -4,7 +4,18 @@ import math
 import numbers
 from typing import NamedTuple
 
-__all__ = ["Rule", "check_parameters", "constant", "either", "integer", "kind", "one_of", "real", "sequence"]
+__all__ = [
+    "Rule",
+    "check_parameters",
+    "constant",
+    "either",
+    "integer",
+    "kind",
+    "mapping",
+    "one_of",
+    "real",
+    "sequence",
+]
 
 
 class Rule(NamedTuple):
@@ -56,7 +67,7 @@ def check_parameters(estimator, rules):
 
 
 def real(low, high, closed):
-    """A number in a range.
+    """Require a number in a range.
 
     Parameters
     ----------
@@ -85,18 +96,18 @@ def real(low, high, closed):
 
 
 def integer(low):
-    """An integer of at least `low`."""
+    """Require an integer of at least `low`."""
     return Rule(f"an int in the range [{low}, inf)", _is_integer, lambda value: value >= low)
 
 
 def one_of(names):
-    """One of some strings."""
+    """Require one of some strings."""
     listed = ", ".join(repr(name) for name in sorted(names))
     return Rule(f"a str among {{{listed}}}", _is_str, lambda value: value in names)
 
 
 def sequence(rule):
-    """A list or tuple whose items keep a rule."""
+    """Require a list or tuple whose items keep a rule."""
     return Rule(
         f"a list or tuple, each item {rule.describe}",
         lambda value: isinstance(value, (list, tuple)) and all(map(rule.has_kind, value)),
@@ -104,8 +115,17 @@ def sequence(rule):
     )
 
 
+def mapping(rule):
+    """Require a dict whose values keep a rule."""
+    return Rule(
+        f"a dict, each value {rule.describe}",
+        lambda value: isinstance(value, dict) and all(map(rule.has_kind, value.values())),
+        lambda value: all(map(rule.has_value, value.values())),
+    )
+
+
 def either(*rules):
-    """What keeps any of some rules."""
+    """Require what keeps any of some rules."""
 
     def has_value(value):
         return any(rule.accepts(value) for rule in rules)
@@ -117,12 +137,12 @@ def either(*rules):
 
 
 def constant(value):
-    """None, True or False."""
+    """Require None, True or False."""
     return Rule(repr(value), lambda other: other is value, lambda other: True)
 
 
 def kind(described, is_kind):
-    """Anything of a kind; `is_kind` decides."""
+    """Require a kind of value; `is_kind` decides."""
     return Rule(described, is_kind, lambda value: True)
 
 

@@ -116,7 +116,7 @@ def latent_means(model, x, observed, device):
 
 
 def reconstruct(model, z, device):
-    """Decoder's mean of each latent point; (n, latent_dim) -> (n, n_columns)."""
+    """Compute the decoder's mean of each latent point; (n, latent_dim) -> (n, n_columns)."""
 
     def mean(model, p, block, seen, noise):
         return model.likelihood.mean(model.decoder(block))

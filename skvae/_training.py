@@ -19,6 +19,7 @@ __all__ = ["train"]
 WARMUP = 0.05  # share of max_steps over which the learning rate rises
 ANNEALING = 0.4  # share of all steps, at the end, over which it falls to 0
 RAMP = 0.5  # share of max_steps over which the capacity rises
+FALL = 2  # power of the share of the fall still ahead: flat where it ends
 N_EVALUATIONS = 50
 EVALUATION_SIZE = 2048  # held-out rows times draws in one evaluation
 HIDDEN_ROWS = 0.5  # share of rows of which the encoder does not see some cells
@@ -87,6 +88,7 @@ def train(
     ramp = 0 if capacity is None else RAMP * max_steps
     monitor = Monitor(model, held_out, schedule, n_iter_no_change, ramp, generator)
     clip = GRADIENT_NORM * math.sqrt(rows[0].shape[1])
+    step = 0
     steps = tqdm(range(1, max_steps + 1), disable=not verbose, desc="fit", unit="step")
     try:
         for step, batch in zip(steps, batches(len(rows[0]), batch_size, generator), strict=False):
@@ -135,7 +137,8 @@ class Schedule:
 
     def rate(self, step):
         """Share at `step`, counted from 1: rises, stays at 1, falls to nearly 0."""
-        return min(1.0, step / self._warmup, (self.end - step + 1) / (ANNEALING * self.end))
+        left = min(1.0, (self.end - step + 1) / (ANNEALING * self.end))
+        return min(step / self._warmup, left**FALL)
 
     def is_annealing(self, step):
         """Whether `step` belongs to the fall at the end."""
@@ -173,7 +176,9 @@ class Monitor:
         self._x, self._observed = (part[:EVALUATION_SIZE] for part in held_out)
         n_draws = max(1, min(16, EVALUATION_SIZE // max(1, len(self._x))))
         shape = (n_draws, 1, model.latent_dim)
-        self._eps = torch.randn(shape, generator=generator, device=generator.device)
+        self._eps = torch.randn(
+            shape, generator=generator, device=generator.device, dtype=self._x.dtype
+        )
         self._every = math.ceil(schedule.end / N_EVALUATIONS)
         self._batch_elbos = []
         self._best, self._weights, self._n_without_rise = -math.inf, None, 0
@@ -250,7 +255,8 @@ def training_terms(model, x, observed, generator):
     terms : Elbo
     """
     (n, _), device = x.shape, generator.device
-    eps = torch.randn((n, model.latent_dim), generator=generator, device=device)
+    shape = (n, model.latent_dim)
+    eps = torch.randn(shape, generator=generator, device=device, dtype=x.dtype)
     share = torch.rand((n, 1), generator=generator, device=device) / HIDDEN_ROWS
     share = HIDDEN_CELLS * (1 - share).clamp_min(0)  # 0 for the rows seen whole
     visible = torch.rand(x.shape, generator=generator, device=device) >= share

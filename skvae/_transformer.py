@@ -12,6 +12,124 @@ __all__ = ["VAETransformer"]
 
 
 class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE):
+    """Latent codes of rows by a variational autoencoder.
+
+    `transform` gives the mean of each row's posterior q(z | x), `inverse_transform` the
+    row that a code stands for. Columns need no scaling, and cells may be missing. Rows
+    are scored by their ELBO as `VAEAnomalyDetector` does.
+
+    Parameters
+    ----------
+    latent_dim : int or "auto", default="auto"
+        Dimensions of the latent space. "auto" takes the number of columns, at most 8.
+    hidden_layer_sizes : tuple of int, default=(128, 128)
+        Widths of the encoder's hidden layers; the decoder has them in reverse. () makes
+        both linear.
+    activation : {"silu", "relu", "tanh"}, default="silu"
+        Activation of the hidden layers.
+    likelihoods : str, class or dict, default="auto"
+        Noise model: one for all columns, or a dict of column name (position for arrays)
+        to noise model, where columns left out are "auto".
+
+        - "auto": "bernoulli" for boolean columns, "gaussian" for all others.
+        - "gaussian": a normal with a learned scale per column, shared by all rows. The
+          scale is at least 0.05 of the column's standard deviation (of its absolute
+          value if it never varies, of 1 if it is always 0).
+        - "heteroscedastic": a normal whose scale is predicted for each cell, between 0.2
+          and 1 times the same unit.
+        - "student_t": Student's t with 4 degrees of freedom and a learned scale per
+          column, for heavy tails.
+        - "bernoulli": for columns of 0 and 1.
+
+        A subclass of `skvae.nn.Likelihood` is accepted wherever a name is.
+    posterior : {"diagonal", "full"} or class, default="diagonal"
+        Covariance of q(z | x): diagonal, or full through its Cholesky factor.
+    prior : {"standard_normal", "mixture", "vamp"} or class, default="vamp"
+        Latent density p(z): a standard normal, a learned mixture of normals, or a mixture
+        of the posteriors of learned pseudo-inputs.
+    prior_params : dict, default=None
+        Parameters of the prior, such as ``{"n_components": 200}`` for "mixture" and
+        "vamp".
+    divergence : {"mmd", "sliced_wasserstein", "energy_distance"}, function or None, \
+default=None
+        Divergence between a batch's draws of z and the prior, added to the objective.
+    divergence_weight : float, default=1.0
+        Its weight.
+    beta : float, default=1.0
+        Weight of the KL divergence in the objective. Training only: scores have weight 1.
+    capacity : float, default=None
+        KL divergence in nats to aim at: the objective has ``beta * |KL - C|`` with C
+        rising linearly to `capacity` over the first half of the steps.
+    learning_rate_init : float, default=0.003
+        Highest learning rate; it rises over the first 5 % of the steps and falls to 0
+        over the last 40 %.
+    batch_size : int or "auto", default="auto"
+        Rows in a step. "auto" takes 256, or all rows if there are fewer.
+    max_steps : int, default=2000
+        Optimiser steps, however many rows there are.
+    validation_fraction : float, default=0.1
+        Share of the rows held out to judge the weights and to set the threshold; none
+        under 20 rows.
+    n_iter_no_change : int, default=10
+        Evaluations, of which there are 50 in `max_steps`, without a rise of the held-out
+        ELBO after which the learning rate starts to fall early; None for never.
+    bound : {"elbo", "iwae"}, default="elbo"
+        What `score_samples` returns: the evidence lower bound, or the tighter
+        importance-weighted bound. `negative_elbo` and `explain` stay with the former.
+    n_draws : int, default=16
+        Quasi-random draws of the latent noise for scores, the same for all rows.
+    device : str, default="auto"
+        Where to train and score: "cpu", "cuda", "cuda:1", "mps"; "auto" takes CUDA if
+        present, else the CPU. Scores are computed in float64, with "mps" on the CPU. A
+        model fitted on a GPU can be pickled, and scores on the CPU where there is none.
+    random_state : int, RandomState instance or None, default=None
+        Source of all randomness: an int makes fits repeatable.
+    verbose : int or bool, default=0
+        Whether to show a progress bar.
+
+    Attributes
+    ----------
+    model_ : skvae.nn.VAE
+        The fitted model, float64 on the CPU.
+    table_ : TableEncoder
+        How columns are encoded; ``table_.columns_`` states each one's noise model.
+    history_ : dict of str to list
+        By ``step``: the ELBO in nats per row of the batches since the entry before,
+        ``train``, and of held-out rows, ``validation`` (NaN where none are held out).
+    n_steps_ : int
+        Steps taken.
+    draws_ : ndarray of shape (n_draws, 1, latent_dim)
+        Standard normal noise shared by all scores.
+    baseline_ : ndarray of shape (n_features + 1,)
+        Medians over (at most 10,000) training rows of the parts of `explain`, in nats.
+    n_features_in_ : int
+        Columns seen in `fit`.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the columns, where X had names that are all strings.
+
+    See Also
+    --------
+    VAEAnomalyDetector : The same model with a threshold on its score.
+    sklearn.decomposition.FactorAnalysis : The linear case.
+
+    References
+    ----------
+    Kingma and Welling, "Auto-Encoding Variational Bayes", 2014, arXiv:1312.6114.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skvae import VAETransformer
+    >>> x = np.random.RandomState(0).normal(size=(500, 1))
+    >>> X = np.hstack([x, 2 * x, -x]) + 0.1
+    >>> transformer = VAETransformer(latent_dim=1, max_steps=1000, random_state=0)
+    >>> codes = transformer.fit_transform(X)
+    >>> codes.shape
+    (500, 1)
+    >>> bool(abs(transformer.inverse_transform(codes) - X).mean() < 0.2)
+    True
+    """
+
     def transform(self, X):
         """Latent code of each row: the mean of its posterior q(z | x).
 

@@ -1,6 +1,5 @@
 """Both estimators pass every check of scikit-learn, with no expected failure."""
 
-
 import pytest
 from sklearn.utils.estimator_checks import parametrize_with_checks
 

@@ -38,6 +38,7 @@ def mmd(x, y, generator=None):
     Examples
     --------
     >>> import torch
+    >>> from skvae.nn import mmd
     >>> float(mmd(torch.zeros(3, 2), torch.zeros(4, 2)))
     0.0
     """
@@ -73,6 +74,7 @@ def sliced_wasserstein(x, y, generator=None):
     Examples
     --------
     >>> import torch
+    >>> from skvae.nn import sliced_wasserstein
     >>> float(sliced_wasserstein(torch.zeros(3, 1), torch.full((3, 1), 2.0)))
     4.0
     """
@@ -108,7 +110,8 @@ def energy_distance(x, y, generator=None):
     Examples
     --------
     >>> import torch
-    >>> round(float(energy_distance(torch.zeros(3, 1), torch.ones(2, 1))), 6)
+    >>> from skvae.nn import energy_distance
+    >>> round(float(energy_distance(torch.zeros(3, 1), torch.ones(2, 1))), 4)
     2.0
     """
 

@@ -13,7 +13,7 @@ from torch import nn
 from torch.distributions import Bernoulli as BernoulliDistribution
 from torch.distributions import Normal
 from torch.distributions import StudentT as StudentTDistribution
-from torch.nn import functional as F
+from torch.nn.functional import softplus
 
 __all__ = ["Bernoulli", "Gaussian", "Heteroscedastic", "JointLikelihood", "Likelihood", "StudentT"]
 
@@ -44,7 +44,7 @@ class Likelihood(nn.Module):
         super().__init__()
 
     def featurize(self, x):
-        """What the encoder sees of each cell.
+        """Turn each cell into what the encoder sees.
 
         Parameters
         ----------
@@ -108,7 +108,7 @@ class Gaussian(Likelihood):
         return loc + self._scale(params) * _draw(torch.randn, loc.shape, loc, generator)
 
     def _scale(self, params):
-        return self.scale_floor + F.softplus(self.raw_scale)
+        return self.scale_floor + softplus(self.raw_scale)
 
 
 class Heteroscedastic(Gaussian):
@@ -206,7 +206,7 @@ class JointLikelihood(nn.Module):
         self.n_features = sum(b.n_inputs * c for b, c in zip(self.blocks, self.sizes, strict=True))
 
     def featurize(self, x, visible):
-        """Encoder features; a cell that is not visible gives zeros.
+        """Join the encoder's features; a cell that is not visible gives zeros.
 
         Parameters
         ----------
@@ -248,7 +248,7 @@ class JointLikelihood(nn.Module):
         return torch.cat(terms, dim=-1) * observed
 
     def mean(self, params):
-        """Expected value of each cell; (..., n_params) -> (..., n_columns)."""
+        """Compute the expected value of each cell; (..., n_params) -> (..., n_columns)."""
         return torch.cat([p.mean for p in self._distributions(params)], dim=-1)
 
     def sample(self, params, generator):
@@ -263,7 +263,7 @@ class JointLikelihood(nn.Module):
         return [b(part) for b, part in zip(self.blocks, self._split(params), strict=True)]
 
     def _split(self, params):
-        """Decoder outputs of each block, (..., c, n_params of the block)."""
+        """Cut the decoder's output into blocks of (..., c, n_params)."""
         parts = params.split(self._param_sizes, dim=-1)
         return [p.unflatten(-1, (c, -1)) for p, c in zip(parts, self.sizes, strict=True)]
 

@@ -12,7 +12,7 @@ import math
 import torch
 from torch import nn
 from torch.distributions import Independent, MultivariateNormal, Normal
-from torch.nn import functional as F
+from torch.nn.functional import softplus
 
 __all__ = ["DiagonalGaussian", "DiagonalNormal", "FullGaussian", "FullNormal", "Posterior"]
 
@@ -159,7 +159,7 @@ class DiagonalGaussian(Posterior):
 
     def forward(self, hidden):
         loc, raw_scale = self.head(hidden).chunk(2, dim=-1)
-        return DiagonalNormal(loc, _MIN_SCALE + F.softplus(raw_scale))
+        return DiagonalNormal(loc, _MIN_SCALE + softplus(raw_scale))
 
 
 class FullGaussian(Posterior):
@@ -185,7 +185,7 @@ class FullGaussian(Posterior):
 
     def forward(self, hidden):
         loc, raw_diagonal, lower = self.head(hidden).split(self.sizes, dim=-1)
-        scale_tril = torch.diag_embed(_MIN_SCALE + F.softplus(raw_diagonal))
+        scale_tril = torch.diag_embed(_MIN_SCALE + softplus(raw_diagonal))
         scale_tril[..., self.lower[0], self.lower[1]] = lower
         return FullNormal(loc, scale_tril)
 

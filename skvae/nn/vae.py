@@ -30,7 +30,7 @@ class Elbo(NamedTuple):
     z: torch.Tensor
 
     def log_weight(self):
-        """log p(x, z) - log q(z | x) in nats: its mean over draws is the ELBO."""
+        """Log p(x, z) - log q(z | x) in nats: its mean over draws is the ELBO."""
         return self.log_prob.sum(-1) - self.kl
 
 
@@ -133,9 +133,7 @@ class VAE(nn.Module):
 
     def forward(self, x, observed, visible, eps):
         """`elbo` with the posterior of the visible cells and the model's prior."""
-        return self.elbo(
-            self.infer(x, visible), self.prior_distribution(), x, observed, eps
-        )
+        return self.elbo(self.infer(x, visible), self.prior_distribution(), x, observed, eps)
 
     def sample_prior(self, n, generator):
         """Draw n latent points from p(z); (n, latent_dim)."""

@@ -1,0 +1,119 @@
+"""The command line: ``python -m skvae demo``."""
+
+import argparse
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from sklearn.ensemble import IsolationForest
+from sklearn.metrics import roc_auc_score
+
+from . import VAEAnomalyDetector
+from .datasets import load_thyroid
+
+__all__ = ["main"]
+
+
+def main(arguments=None):
+    """Run the command line.
+
+    Parameters
+    ----------
+    arguments : list of str, default=None
+        By default those of the process.
+
+    Returns
+    -------
+    status : int
+        0 when all went well.
+    """
+    parser = argparse.ArgumentParser(prog="python -m skvae", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    demo = commands.add_parser("demo", help="find the patients with a condition in a real table")
+    demo.add_argument("--output", type=Path, default=Path(), help="folder to write into")
+    demo.add_argument("--seed", type=int, default=0, help="of the split and the fits")
+    options = parser.parse_args(arguments)
+    return _demo(options.output, options.seed)
+
+
+def _demo(folder, seed):
+    """Fit healthy patients, score all others, compare, explain, write scores and picture."""
+    plt = _pyplot()
+    X, y = load_thyroid(return_X_y=True, as_frame=True)
+    train, test = _split(y.to_numpy(), seed)
+    print(f"Thyroid table: fitting {len(train)} healthy patients, scoring {len(test)} others.")
+    detector = VAEAnomalyDetector(random_state=seed, verbose=sys.stderr.isatty()).fit(X.iloc[train])
+    forest = IsolationForest(random_state=seed).fit(X.iloc[train])
+    unseen = X.iloc[test]
+    scores = pd.DataFrame(
+        {
+            "negative_elbo": detector.negative_elbo(unseen),
+            "flagged": detector.predict(unseen) == -1,
+            "healthy": y.iloc[test] == 1,
+        }
+    )
+    _print_quality(scores, forest.score_samples(unseen), detector.offset_)
+    _print_oddest(scores, unseen, detector.explain(unseen))
+    scores.to_csv(folder / "skvae_demo.csv", index_label="row")
+    _draw(plt, scores, -detector.offset_, folder / "skvae_demo.png")
+    print(f"\nWrote {folder / 'skvae_demo.csv'} and {folder / 'skvae_demo.png'}.")
+    return 0
+
+
+def _split(y, seed):
+    """Half of the healthy rows, and all others, in random order."""
+    order = np.random.RandomState(seed).permutation(len(y))
+    healthy = order[y[order] == 1]
+    train = healthy[: len(healthy) // 2]
+    return train, order[~np.isin(order, train)]
+
+
+def _print_quality(scores, forest_scores, offset):
+    sick = ~scores["healthy"]
+    print(
+        f"\nAUROC of {sick.sum()} patients with a condition against {(~sick).sum()} healthy ones:"
+    )
+    print(f"  skvae            {roc_auc_score(sick, scores['negative_elbo']):.3f}")
+    print(f"  IsolationForest  {roc_auc_score(sick, -forest_scores):.3f}")
+    share = scores.groupby("healthy")["flagged"].mean()
+    print(f"\nThe threshold, {-offset:.2f} nats for at most 1 % false alarms, flags")
+    print(f"  {share[True]:.1%} of the healthy patients and {share[False]:.1%} of the others.")
+
+
+def _print_oddest(scores, X, parts):
+    print("\nThe ten oddest rows, and what makes them odd (nats above normal):")
+    for row in scores.nlargest(10, "negative_elbo").index:
+        top = parts.loc[row, X.columns].nlargest(3)
+        reasons = ", ".join(f"{c} = {X.loc[row, c]} (+{nats:.0f})" for c, nats in top.items())
+        label = "healthy" if scores.loc[row, "healthy"] else "condition"
+        print(f"  row {row:4d}  {scores.loc[row, 'negative_elbo']:6.0f}  {label:9s}  {reasons}")
+
+
+def _draw(plt, scores, threshold, path):
+    """Histogram of the scores of both groups, the threshold marked."""
+    values = scores["negative_elbo"]
+    low, high = values.quantile([0.001, 0.98])
+    bins = np.linspace(low, high, 80)
+    figure, ax = plt.subplots(figsize=(8, 4.5), layout="constrained")
+    for healthy, label, color in ((True, "healthy", "#0072B2"), (False, "a condition", "#D55E00")):
+        group = values[scores["healthy"] == healthy].clip(low, high)
+        ax.hist(group, bins, alpha=0.6, density=True, color=color, label=label)
+    ax.axvline(threshold, color="black", linestyle="--", label="threshold, 1 % false alarms")
+    ax.set_xlabel("negative ELBO (nats); scores beyond the axis are counted in the last bin")
+    ax.set_ylabel("density of patients")
+    ax.set_title("Thyroid table: rows unseen in training")
+    ax.legend()
+    figure.savefig(path, dpi=150)
+    plt.close(figure)
+
+
+def _pyplot():
+    try:
+        import matplotlib
+    except ImportError as error:
+        raise ImportError("The picture needs matplotlib: pip install 'skvae[plot]'") from error
+    matplotlib.use("agg")
+    from matplotlib import pyplot
+
+    return pyplot
