@@ -30,6 +30,7 @@ from .nn import ACTIVATIONS, DIVERGENCES, LIKELIHOODS, POSTERIORS, PRIORS, VAE, 
 __all__ = []
 
 _FEWEST_ROWS_TO_HOLD_OUT = 20
+_CHUNK_ROWS = 16_384
 _REFERENCE_ROWS = 10_000  # of the training table, from which medians are taken
 
 
@@ -169,7 +170,7 @@ class BaseVAE(BaseEstimator):
             If the columns are not those of the training table, or their values no
             finite numbers that fit the noise models.
         """
-        return self._scores(self._read(X))
+        return self._by_chunk(self._scores, self._read(X))
 
     def negative_elbo(self, X):
         """Negative evidence lower bound of each row in nats: the anomaly score.
@@ -188,7 +189,7 @@ class BaseVAE(BaseEstimator):
         sklearn.exceptions.NotFittedError, ValueError, TypeError
             As `score_samples`.
         """
-        return -self._terms(self._read(X)).sum(axis=1)
+        return -self._by_chunk(self._elbo, self._read(X))
 
     def explain(self, X):
         """Which columns make a row odd, in nats.
@@ -210,7 +211,7 @@ class BaseVAE(BaseEstimator):
         sklearn.exceptions.NotFittedError, ValueError, TypeError
             As `score_samples`.
         """
-        parts = -self._terms(self._read(X)) - self.baseline_
+        parts = -self._by_chunk(self._terms, self._read(X)) - self.baseline_
         parts = np.column_stack([parts, np.full(len(parts), self.baseline_.sum())])
         if not hasattr(X, "iloc"):
             return parts
@@ -279,7 +280,7 @@ class BaseVAE(BaseEstimator):
         return hasattr(self, "model_")
 
     def _fit(self, X):
-        """Fit all that both estimators have; return the encoded table and held-out rows."""
+        """Fit all that both estimators have; return the table read and the rows held out."""
         self._check()
         device = _training_device(self)
         random_state = check_random_state(self.random_state)
@@ -288,18 +289,18 @@ class BaseVAE(BaseEstimator):
         families, names = self._families(raw)
         self.table_ = TableEncoder({name: family.domain for name, family in families.items()})
         table = self.table_.fit(raw, names).encode(raw)
-        held_out, kept = self._split(len(table), random_state)
+        held_out, kept = self._split(len(raw.values), random_state)
         blocks = [(family, names.count(name)) for name, family in families.items()]
-        model = self._model([block for block in blocks if block[1]], table[kept], random_state)
-        history = self._train(model, table[kept], table[held_out], device, random_state)
+        model = self._model([block for block in blocks if block[1]], table.take(kept), random_state)
+        history = self._train(model, table.take(kept), table.take(held_out), device, random_state)
         shift = self.table_.log_jacobian_.sum()
         for key in ("train", "validation"):
             history[key] = [float(elbo + shift) for elbo in history[key]]
         self.history_, self.n_steps_ = history, max(history["step"], default=0)
         self.model_ = model.to("cpu", torch.float64).eval().requires_grad_(False)
         self.draws_ = _scoring.draws(self.n_draws, model.latent_dim, _seed(random_state))
-        self.baseline_ = -np.median(self._terms(table[kept[:_REFERENCE_ROWS]]), axis=0)
-        return table, held_out
+        self.baseline_ = -np.median(self._terms(table.take(kept[:_REFERENCE_ROWS])), axis=0)
+        return raw, held_out
 
     def _check(self):
         """Raise for parameters out of range or in conflict, before data is touched."""
@@ -360,7 +361,7 @@ class BaseVAE(BaseEstimator):
             activation=self.activation,
             posterior=POSTERIORS.get(self.posterior, self.posterior),
             prior=self._prior(),
-            examples=_tensors(table[:_REFERENCE_ROWS], "cpu", torch.float32),
+            examples=_tensors(table.take(slice(_REFERENCE_ROWS)), "cpu", torch.float32),
             generator=generator,
         )
 
@@ -383,11 +384,20 @@ class BaseVAE(BaseEstimator):
         )
 
     def _read(self, X):
-        """Encode a table to be scored."""
+        """Read and check a table to be scored."""
         check_is_fitted(self)
         raw = read_table(X)
         validate_data(self, X, skip_check_array=True, reset=False)
-        return self.table_.encode(raw)
+        self.table_.check(raw)
+        return raw
+
+    def _by_chunk(self, function, raw):
+        """Join what `function` returns for chunks of encoded rows: memory stays bounded."""
+        starts = range(0, max(1, len(raw.values)), _CHUNK_ROWS)
+        tables = (
+            self.table_.encode(raw.take(slice(start, start + _CHUNK_ROWS))) for start in starts
+        )
+        return np.concatenate([function(table) for table in tables])
 
     def _terms(self, table):
         """E_q[log p(x_j | z)] by column and -KL, in nats and the columns' own units."""
@@ -396,10 +406,13 @@ class BaseVAE(BaseEstimator):
         by_column = self.table_.in_user_order(terms[:, :-1]) + self.table_.log_jacobian_
         return np.column_stack([by_column, terms[:, -1]])
 
+    def _elbo(self, table):
+        return self._terms(table).sum(axis=1)
+
     def _scores(self, table):
         """Compute what `score_samples` returns, for an encoded table."""
         if self.bound == "elbo":
-            return self._terms(table).sum(axis=1)
+            return self._elbo(table)
         device = scoring_device(self.device)
         bound = _scoring.importance_bound(self.model_, *table, self.draws_, device)
         return bound + self.table_.log_jacobian_.sum()

@@ -247,16 +247,17 @@ default=None
         return np.where(self.decision_function(X) >= 0, 1, -1)
 
     def _fit(self, X):
-        table, held_out = super()._fit(X)
+        raw, held_out = super()._fit(X)
         self.n_calibration_ = 0
-        if self.contamination != "auto":
-            self.offset_ = float(np.quantile(self._scores(table), self.contamination))
-            return
-        self.offset_ = threshold(self._scores(table[held_out]), self.false_alarm_rate)
-        self.n_calibration_ = len(held_out)
-        if self.offset_ is None:
-            self.offset_ = float(np.quantile(self._scores(table), self.false_alarm_rate))
-            self.n_calibration_ = 0
+        share = self.contamination
+        if share == "auto":
+            scores = self._by_chunk(self._scores, raw.take(held_out))
+            self.offset_ = threshold(scores, self.false_alarm_rate)
+            if self.offset_ is not None:
+                self.n_calibration_ = len(scores)
+                return
+            share = self.false_alarm_rate
+        self.offset_ = float(np.quantile(self._by_chunk(self._scores, raw), share))
 
 
 def anomaly_average_precision(estimator, X, y):

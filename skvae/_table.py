@@ -41,6 +41,10 @@ class RawTable(NamedTuple):
     boolean: list
     is_frame: bool
 
+    def take(self, rows):
+        """Return some of the rows, given as positions or a slice."""
+        return self._replace(values=self.values[rows])
+
 
 class EncodedTable(NamedTuple):
     """A table as the model takes it, its columns grouped by noise model.
@@ -55,11 +59,9 @@ class EncodedTable(NamedTuple):
     values: np.ndarray
     observed: np.ndarray
 
-    def __getitem__(self, rows):
+    def take(self, rows):
+        """Return some of the rows, given as positions or a slice."""
         return EncodedTable(self.values[rows], self.observed[rows])
-
-    def __len__(self):
-        return len(self.values)
 
 
 @dataclass(frozen=True)
@@ -153,7 +155,7 @@ class TableEncoder:
                 raw.names, likelihoods, raw.boolean, units, strict=True
             )
         ]
-        self._check_domains(raw.values)
+        self.check(raw)
         rank = list(self.families).index
         self.order_ = np.argsort([rank(name) for name in likelihoods], kind="stable")
         exponents, self._locs, self._scales = (np.array(part) for part in zip(*units, strict=True))
@@ -162,24 +164,41 @@ class TableEncoder:
         self.log_jacobian_ = -(np.log(self._scales) + exponents * np.log(2.0))
         return self
 
-    def encode(self, raw):
-        """Numbers that the model takes.
+    def check(self, raw):
+        """Raise for values that do not fit their column's noise model.
 
         Parameters
         ----------
         raw : RawTable
             With the columns of the training table.
 
-        Returns
-        -------
-        table : EncodedTable
-
         Raises
         ------
         ValueError
             If a column holds values outside its noise model's domain.
         """
-        self._check_domains(raw.values)
+        for j, (column, domain) in enumerate(zip(self.columns_, self._domains, strict=True)):
+            wrong = domain.excludes(raw.values[:, j])
+            if wrong.any():
+                row = int(np.argmax(wrong))
+                raise ValueError(
+                    f"Column {column.name!r}: the {column.likelihood!r} likelihood needs "
+                    f"{domain.needs}. Got {raw.values[row, j]:g} in row {row}. "
+                    f"Use likelihoods={{{column.name!r}: 'gaussian'}}."
+                )
+
+    def encode(self, raw):
+        """Numbers that the model takes.
+
+        Parameters
+        ----------
+        raw : RawTable
+            Checked, with the columns of the training table.
+
+        Returns
+        -------
+        table : EncodedTable
+        """
         with np.errstate(over="ignore"):  # what overflows is clipped
             values = np.ldexp(raw.values, -self._exponents)
             values = ((values - self._locs) / self._scales).clip(-FARTHEST, FARTHEST)
@@ -213,17 +232,6 @@ class TableEncoder:
     def in_user_order(self, by_column):
         """Columns from the model's order to the user's; (n, n_columns) -> the same."""
         return np.take(by_column, np.argsort(self.order_), axis=1)
-
-    def _check_domains(self, values):
-        for j, (column, domain) in enumerate(zip(self.columns_, self._domains, strict=True)):
-            wrong = domain.excludes(values[:, j])
-            if wrong.any():
-                row = int(np.argmax(wrong))
-                raise ValueError(
-                    f"Column {column.name!r}: the {column.likelihood!r} likelihood needs "
-                    f"{domain.needs}. Got {values[row, j]:g} in row {row}. "
-                    f"Use likelihoods={{{column.name!r}: 'gaussian'}}."
-                )
 
 
 class Domain(NamedTuple):
@@ -310,9 +318,9 @@ def read_table(X, *, min_rows=1):
     n_columns = values.shape[1]
     names = list(X.columns) if is_frame else list(range(n_columns))
     dtypes = list(X.dtypes) if is_frame else [getattr(X, "dtype", None)] * n_columns
-    infinite = np.isinf(values)
-    if infinite.any():
-        row, j = np.argwhere(infinite)[0]
+    extremes = np.fmin.reduce(values, axis=None), np.fmax.reduce(values, axis=None)
+    if np.isinf(extremes).any():
+        row, j = np.argwhere(np.isinf(values))[0]
         raise ValueError(
             f"Column {names[j]!r} contains infinity: {values[row, j]} in row {row}. Replace it "
             "by NaN if the value is missing."

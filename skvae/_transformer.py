@@ -147,8 +147,7 @@ default=None
         sklearn.exceptions.NotFittedError, ValueError, TypeError
             As `score_samples`.
         """
-        table = self._read(X)
-        return _scoring.latent_means(self.model_, *table, scoring_device(self.device))
+        return self._by_chunk(self._codes, self._read(X))
 
     def inverse_transform(self, X):
         """Rows that latent codes stand for: the decoder's mean of each cell.
@@ -179,6 +178,9 @@ default=None
             )
         means = _scoring.reconstruct(self.model_, codes, scoring_device(self.device))
         return self.table_.decode(means)
+
+    def _codes(self, table):
+        return _scoring.latent_means(self.model_, *table, scoring_device(self.device))
 
     @property
     def _n_features_out(self):
