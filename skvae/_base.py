@@ -62,6 +62,11 @@ _RULES = {
     "bound": one_of(["elbo", "iwae"]),
     "n_draws": integer(1),
     "device": kind("a str or torch.device", lambda value: isinstance(value, (str, torch.device))),
+    "random_state": either(
+        integer(0),
+        kind("a numpy RandomState", lambda value: isinstance(value, np.random.RandomState)),
+        constant(None),
+    ),
     "verbose": kind("a bool or an int", lambda value: isinstance(value, Integral)),
 }
 
@@ -311,7 +316,8 @@ class BaseVAE(BaseEstimator):
                 "objective is beta * |KL - capacity|. Use beta > 0 or capacity=None."
             )
         try:
-            self._prior()(1, torch.zeros(1, 1), generator=torch.Generator())
+            prior, params = PRIORS.get(self.prior, self.prior), self.prior_params or {}
+            prior(1, torch.zeros(1, 1), generator=torch.Generator(), **params)
         except (TypeError, ValueError) as error:
             raise ValueError(
                 f"The 'prior_params' parameter of {type(self).__name__} must be a dict of "

@@ -136,7 +136,7 @@ def block_rows(model, n_draws, device):
 
 
 def _widest(model):
-    return max(max(parameter.shape) for parameter in model.parameters())
+    return max(max(parameter.shape, default=1) for parameter in model.parameters())
 
 
 def _passes(model, p, block, seen, noise):

@@ -226,8 +226,10 @@ class TableEncoder:
         if not self._is_frame:
             return cells
         frame = pd.DataFrame(cells, columns=[column.name for column in self.columns_])
-        booleans = [column.name for column in self.columns_ if column.boolean]
-        return frame.astype(dict.fromkeys(booleans, bool))
+        for j, column in enumerate(self.columns_):
+            if column.boolean:
+                frame.isetitem(j, cells[:, j] >= 0.5)
+        return frame
 
     def in_user_order(self, by_column):
         """Columns from the model's order to the user's; (n, n_columns) -> the same."""
@@ -310,7 +312,7 @@ def read_table(X, *, min_rows=1):
             "Sparse input is not supported: skvae needs a dense table. If it fits in memory, "
             "use X.toarray()."
         )
-    is_frame = hasattr(X, "iloc") and hasattr(X, "dtypes")
+    is_frame = hasattr(X, "iloc") and hasattr(X, "columns")
     numbers = _frame_numbers(X) if is_frame else _array_numbers(X)
     values = check_array(
         numbers, dtype=np.float64, ensure_all_finite=False, ensure_min_samples=min_rows
@@ -330,34 +332,42 @@ def read_table(X, *, min_rows=1):
 
 
 def _frame_numbers(X):
+    X = X.copy(deep=False)
     for j, (name, dtype) in enumerate(zip(X.columns, X.dtypes, strict=True)):
         if dtype.kind in "biuf":
             continue
-        if dtype.kind in "mM":
-            raise ValueError(
-                f"Column {name!r} holds dates or durations ({dtype}). Turn it into a number, for "
-                "example days since a fixed date, or leave it out."
-            )
-        if str(dtype) == "category":
-            raise ValueError(
-                f"Column {name!r} is categorical. Encode it, for example by OneHotEncoder, or "
-                "leave it out."
-            )
-        _refuse_strings(X.iloc[:, j].to_numpy(dtype=object)[:, None], [name])
+        _refuse_kind(name, dtype)
+        cells = X.iloc[:, j].to_numpy(dtype=object)
+        X.isetitem(j, _object_numbers(cells[:, None], [name]).ravel())
     return X.to_numpy(dtype=np.float64, na_value=np.nan)
 
 
 def _array_numbers(X):
     array = np.asarray(X)
-    if array.dtype.kind not in "OUS" or array.ndim != 2:
+    if array.ndim != 2 or array.dtype.kind in "biufc":
         return X
-    array = array.astype(object)
-    _refuse_strings(array, range(array.shape[1]))
-    return np.where(pd.isna(array), np.nan, array)
+    _refuse_kind(0, array.dtype)
+    # Read again: among strings the numbers of a list have become strings too.
+    return _object_numbers(np.asarray(X, dtype=object), range(array.shape[1]))
 
 
-def _refuse_strings(cells, names):
-    """Raise at the first string: float("1") would read it without a word."""
+def _refuse_kind(name, dtype):
+    if dtype.kind in "mM":
+        raise ValueError(
+            f"Column {name!r} holds dates or durations ({dtype}). Turn it into a number, for "
+            "example days since a fixed date, or leave it out."
+        )
+    if dtype.kind == "c":
+        raise ValueError(f"Column {name!r} holds complex numbers. Split it into two real ones.")
+    if str(dtype) == "category":
+        raise ValueError(
+            f"Column {name!r} is categorical. Encode it, for example by OneHotEncoder, or leave "
+            "it out."
+        )
+
+
+def _object_numbers(cells, names):
+    """Numbers of Python objects; strings raise, for float("1") would read them."""
     for j, name in enumerate(names):
         for row, cell in enumerate(cells[:, j]):
             if isinstance(cell, (str, bytes)):
@@ -365,3 +375,4 @@ def _refuse_strings(cells, names):
                     f"Column {name!r} holds strings: {cell!r} in row {row}. Turn them into "
                     "numbers or booleans, or leave the column out."
                 )
+    return np.where(pd.isna(cells), np.nan, cells).astype(np.float64)

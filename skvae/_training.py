@@ -19,10 +19,10 @@ __all__ = ["train"]
 WARMUP = 0.05  # share of max_steps over which the learning rate rises
 ANNEALING = 0.4  # share of all steps, at the end, over which it falls to 0
 RAMP = 0.5  # share of max_steps over which the capacity rises
-FALL = 2  # power of the share of the fall still ahead: flat where it ends
+FALL = 1.5  # power of the share of the fall still ahead: flat where it ends
 N_EVALUATIONS = 50
 EVALUATION_SIZE = 2048  # held-out rows times draws in one evaluation
-HIDDEN_ROWS = 0.5  # share of rows of which the encoder does not see some cells
+HIDDEN_ROWS = 0.5  # share of rows of which the encoder does not see some cells at first
 HIDDEN_CELLS = 0.5  # largest share of cells hidden in such a row
 GRADIENT_NORM = 10.0  # bound on the gradient's norm, times the root of the columns
 
@@ -85,7 +85,7 @@ def train(
         model.parameters(), lr=learning_rate, weight_decay=1e-4, fused=True
     )
     schedule = Schedule(max_steps)
-    ramp = 0 if capacity is None else RAMP * max_steps
+    ramp = WARMUP * max_steps if capacity is None else RAMP * max_steps
     monitor = Monitor(model, held_out, schedule, n_iter_no_change, ramp, generator)
     clip = GRADIENT_NORM * math.sqrt(rows[0].shape[1])
     step = 0
@@ -93,7 +93,8 @@ def train(
     try:
         for step, batch in zip(steps, batches(len(rows[0]), batch_size, generator), strict=False):
             optimizer.param_groups[0]["lr"] = learning_rate * schedule.rate(step)
-            terms = training_terms(model, rows[0][batch], rows[1][batch], generator)
+            hidden_rows = HIDDEN_ROWS * schedule.hiding(step)
+            terms = training_terms(model, rows[0][batch], rows[1][batch], hidden_rows, generator)
             penalty = 0.0
             if divergence is not None:
                 with torch.no_grad():
@@ -140,6 +141,11 @@ class Schedule:
         left = min(1.0, (self.end - step + 1) / (ANNEALING * self.end))
         return min(step / self._warmup, left**FALL)
 
+    def hiding(self, step):
+        """Share of the hidden cells at `step`: 1, then down to 0 half-way through the fall."""
+        left = (self.end - step + 1) / (ANNEALING * self.end)
+        return min(1.0, max(0.0, 2 * left - 1))
+
     def is_annealing(self, step):
         """Whether `step` belongs to the fall at the end."""
         return step > (1 - ANNEALING) * self.end
@@ -160,7 +166,7 @@ class Monitor:
     patience : int or None
         Evaluations without a rise after which annealing starts.
     not_before : float
-        Step before which it does not, because the objective still changes.
+        Step before which it does not, because the learning rate or the objective still rises.
     generator : torch.Generator
 
     Attributes
@@ -171,7 +177,7 @@ class Monitor:
     def __init__(self, model, held_out, schedule, patience, not_before, generator):
         self.history = {"step": [], "train": [], "validation": []}
         self._model, self._schedule = model, schedule
-        self._patience = math.inf if patience is None else patience
+        self._patience = math.inf if patience is None or len(held_out[0]) == 0 else patience
         self._not_before = not_before
         self._x, self._observed = (part[:EVALUATION_SIZE] for part in held_out)
         n_draws = max(1, min(16, EVALUATION_SIZE // max(1, len(self._x))))
@@ -197,8 +203,8 @@ class Monitor:
     def check_convergence(self):
         """Warn if the held-out ELBO still rose in the last tenth of the steps."""
         steps, elbos = self.history["step"], self.history["validation"]
-        before = max(i for i, step in enumerate(steps) if step <= max(1, 0.9 * steps[-1]))
-        gain, late = elbos[-1] - elbos[0], elbos[-1] - elbos[before]
+        before = [elbo for step, elbo in zip(steps, elbos, strict=True) if step <= 0.9 * steps[-1]]
+        gain, late = elbos[-1] - elbos[0], elbos[-1] - max(before, default=elbos[0])
         if late > 0.01 * gain > 0:
             warnings.warn(
                 f"The held-out ELBO still rose by {late:.3g} of {gain:.3g} nats per row in the "
@@ -237,7 +243,7 @@ class Monitor:
         return float(terms.log_weight().mean())
 
 
-def training_terms(model, x, observed, generator):
+def training_terms(model, x, observed, hidden_rows, generator):
     """ELBO terms of a batch, some of whose cells the encoder does not see.
 
     Hidden cells still count in the objective: the model learns to infer a row from the
@@ -248,6 +254,8 @@ def training_terms(model, x, observed, generator):
     model : VAE
     x : Tensor of shape (n, n_columns)
     observed : bool Tensor of shape (n, n_columns)
+    hidden_rows : float in [0, 1]
+        Share of the rows of which some cells are hidden.
     generator : torch.Generator
 
     Returns
@@ -257,8 +265,8 @@ def training_terms(model, x, observed, generator):
     (n, _), device = x.shape, generator.device
     shape = (n, model.latent_dim)
     eps = torch.randn(shape, generator=generator, device=device, dtype=x.dtype)
-    share = torch.rand((n, 1), generator=generator, device=device) / HIDDEN_ROWS
-    share = HIDDEN_CELLS * (1 - share).clamp_min(0)  # 0 for the rows seen whole
+    share = HIDDEN_CELLS * torch.rand((n, 1), generator=generator, device=device)
+    share *= torch.rand((n, 1), generator=generator, device=device) < hidden_rows
     visible = torch.rand(x.shape, generator=generator, device=device) >= share
     observed = observed.to(x.dtype)
     return model(x, observed, visible * observed, eps)

@@ -42,6 +42,7 @@ def load_thyroid(*, return_X_y=False, as_frame=False):
         DESCR : str
             Source and licence.
         filename : str
+            Its name in the package's folder ``data``.
     (data, target) : tuple
         With ``return_X_y=True``.
 

@@ -16,7 +16,9 @@ from torch.nn.functional import softplus
 
 __all__ = ["DiagonalGaussian", "DiagonalNormal", "FullGaussian", "FullNormal", "Posterior"]
 
-_MIN_SCALE = 1e-4  # of a latent dimension, whose prior scale is about 1
+# Of a latent dimension, whose prior scale is about 1. Below it, the matrix products of
+# `pairwise_log_prob` lose their digits in float32.
+_MIN_SCALE = 1e-2
 
 
 class DiagonalNormal(Independent):

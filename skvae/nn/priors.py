@@ -6,6 +6,8 @@ posteriors use it. Densities are in nats. The constructor gets `examples`, the e
 features of some training rows, for priors that start from data.
 """
 
+from numbers import Integral
+
 import torch
 from torch import nn
 from torch.distributions import Distribution
@@ -145,19 +147,20 @@ class VampPrior(Prior):
         _check_components(n_components)
         chosen = torch.randint(len(examples), (n_components,), generator=generator)
         self.pseudo_inputs = nn.Parameter(examples[chosen].clone())
-        self.register_buffer("log_weights", -torch.full((n_components,), n_components).log())
+        self.register_buffer("logits", torch.zeros(n_components))
 
     def forward(self, encode):
-        return MixtureDistribution(encode(self.pseudo_inputs), self.log_weights)
+        return MixtureDistribution(encode(self.pseudo_inputs), self.logits.log_softmax(0))
 
     def sample(self, n, encode, generator):
-        chosen = torch.multinomial(self.log_weights.exp(), n, True, generator=generator)
+        chosen = torch.multinomial(self.logits.softmax(0), n, True, generator=generator)
         q = encode(self.pseudo_inputs[chosen])
         return q.transport(_normal(q.mean.shape, q.mean, generator))
 
 
 def _check_components(n_components):
-    if not isinstance(n_components, int) or n_components < 1:
+    is_integer = isinstance(n_components, Integral) and not isinstance(n_components, bool)
+    if not is_integer or n_components < 1:
         raise ValueError(f"n_components must be an int in the range [1, inf). Got {n_components!r}")
 
 

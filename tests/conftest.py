@@ -1,0 +1,36 @@
+"""Tables that several files fit."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+
+@pytest.fixture(scope="session")
+def table():
+    """400 rows of 5 columns: two factors, in units from 0.01 to 1000."""
+    rng = np.random.default_rng(0)
+    loadings = np.array([[1.0, 1.0, 0.5, 0.0, -1.0], [0.0, 0.5, 1.0, 1.0, 1.0]])
+    standard = rng.normal(size=(400, 2)) @ loadings + 0.3 * rng.normal(size=(400, 5))
+    return standard * [0.01, 1.0, 10.0, 1000.0, 1.0] + [0.0, 1.0, 0.0, -500.0, 5.0]
+
+
+@pytest.fixture(scope="session")
+def holed(table):
+    """`table` with a fifth of its cells missing."""
+    hidden = np.random.default_rng(1).random(table.shape) < 0.2
+    return np.where(hidden, np.nan, table)
+
+
+@pytest.fixture(scope="session")
+def labelled(table):
+    """`table` with 20 anomalies, each cell 2.5 deviations off its mean, and y in {+1, -1}."""
+    signs = np.random.default_rng(2).choice([-2.5, 2.5], size=(20, table.shape[1]))
+    odd = table.mean(axis=0) + signs * table.std(axis=0)
+    return np.vstack([table, odd]), np.repeat([1, -1], [len(table), len(odd)])
+
+
+@pytest.fixture(scope="session")
+def frame(table):
+    """`table` as a DataFrame with names, labels for the rows, and a column of booleans."""
+    X = pd.DataFrame(table, columns=list("abcde"), index=[f"row {i}" for i in range(len(table))])
+    return X.assign(flag=X["b"] > 1)

@@ -1,0 +1,520 @@
+"""What both estimators share: scores and their laws, and what a failed fit leaves."""
+
+import os
+import pickle
+import random
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from copy import copy, deepcopy
+from itertools import product
+
+import joblib
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from scipy.stats import multivariate_normal
+from sklearn.base import clone
+from sklearn.datasets import load_breast_cancer
+from sklearn.decomposition import PCA, FactorAnalysis
+from sklearn.exceptions import NotFittedError
+from sklearn.metrics import roc_auc_score
+from sklearn.utils.validation import check_is_fitted
+
+from skvae import VAEAnomalyDetector, VAETransformer, _scoring
+from skvae.nn import LIKELIHOODS, POSTERIORS, PRIORS
+
+# Most fits here are too short to converge, which the estimators rightly warn about.
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
+SMALL = {"hidden_layer_sizes": (16,), "max_steps": 60, "random_state": 0}
+CONTINUOUS = [name for name, family in LIKELIHOODS.items() if family.domain == "real"]
+needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+
+
+@pytest.fixture(scope="module")
+def model(table):
+    return VAETransformer(**SMALL).fit(table)
+
+
+# Oracles: a linear model is factor analysis, and its density has a closed form.
+
+
+def factor_table(noise, n):
+    """Rows of 6 columns: 3 factors and normal noise of the given standard deviations."""
+    rng = np.random.default_rng(0)
+    loadings, centre = 1.5 * rng.normal(size=(3, 6)), rng.normal(size=6)
+    return centre + rng.normal(size=(n, 3)) @ loadings + noise * rng.normal(size=(n, 6))
+
+
+def log_marginal(model, X):
+    """Exact log density of each row under the weights of a linear model, in nats."""
+    (block,), (decoder,) = model.model_.likelihood.blocks, model.model_.decoder
+    scale = block(torch.zeros(1, X.shape[1], 1)).scale
+    weight, bias = decoder.weight.numpy(), decoder.bias.numpy()
+    unit = np.array([column.scale * 2.0**column.exponent for column in model.table_.columns_])
+    centre = np.array([column.loc * 2.0**column.exponent for column in model.table_.columns_])
+    covariance = weight @ weight.T + np.diag(scale.squeeze().numpy() ** 2)
+    return multivariate_normal(centre + unit * bias, np.outer(unit, unit) * covariance).logpdf(X)
+
+
+UNEQUAL = np.array([0.2, 0.3, 0.5, 0.7, 1.0, 1.4])
+
+
+@pytest.mark.parametrize("posterior", POSTERIORS)
+@pytest.mark.parametrize(("noise", "oracle"), [(UNEQUAL, FactorAnalysis), (0.6, PCA)])
+def test_linear_model_scores_fresh_rows_as_factor_analysis_does(noise, oracle, posterior):
+    X, fresh = np.split(factor_table(noise, 10_000), 2)
+    model = VAETransformer(
+        latent_dim=3,
+        hidden_layer_sizes=(),
+        prior="standard_normal",
+        posterior=posterior,
+        learning_rate_init=0.02,
+        batch_size=1000,
+        max_steps=2000,
+        n_iter_no_change=None,
+        random_state=0,
+    ).fit(X)
+    expected = oracle(n_components=3).fit(X).score(fresh)
+    assert model.score(fresh) == pytest.approx(expected, abs=0.05)
+    assert (model.score_samples(fresh) - log_marginal(model, fresh)).max() <= 1e-6
+
+
+def test_importance_weighted_bound_rises_with_the_draws_to_the_log_marginal():
+    X = factor_table(UNEQUAL, 2000)
+    model = VAETransformer(
+        latent_dim=3,
+        hidden_layer_sizes=(),
+        prior="standard_normal",
+        bound="iwae",
+        learning_rate_init=0.01,
+        max_steps=30,  # so few that the posterior is poor: 0.4 nats below the marginal
+        random_state=0,
+    ).fit(X)
+    bounds = []
+    for n_draws in (1, 4, 16, 64, 256, 1000):
+        seeds = [_scoring.draws(n_draws, 3, seed) for seed in range(20)]
+        bounds.append(np.mean([with_draws(model, eps).score_samples(X[:200]) for eps in seeds]))
+    assert (np.diff(bounds) > 0).all()
+    assert bounds[-1] == pytest.approx(log_marginal(model, X[:200]).mean(), abs=0.01)
+
+
+def with_draws(model, eps):
+    model = copy(model)
+    model.draws_ = eps
+    return model
+
+
+# Units of the columns.
+
+
+def with_units_of(other, model):
+    """The weights of `model` with the columns' units of `other`."""
+    other = copy(other)
+    other.model_, other.draws_ = model.model_, model.draws_
+    return other
+
+
+@pytest.mark.parametrize("factor", [1e-300, 1e-3, 7.3, 1e6, 1e300])
+@pytest.mark.parametrize("likelihood", CONTINUOUS)
+def test_new_units_of_a_column_shift_every_score_alike(table, holed, likelihood, factor):
+    units = np.array([1.0, factor, 1.0, 1.0, 1.0])
+    model = VAETransformer(likelihoods=likelihood, **SMALL).fit(table)
+    refitted = clone(model).fit(table * units)
+    same_weights = with_units_of(refitted, model)
+    for X in (table, holed):
+        expected = model.score_samples(X) - np.log(factor)
+        scores = same_weights.score_samples(X * units)
+        assert (np.abs(scores - expected) <= 1e-9 * np.maximum(1, np.abs(expected))).all()
+        np.testing.assert_allclose(refitted.score_samples(X * units), expected, atol=0.01, rtol=0)
+
+
+@pytest.mark.parametrize("constant", [0.0, 1e-3, -5.0, 1e6])
+@pytest.mark.parametrize("likelihood", CONTINUOUS)
+def test_value_that_departs_from_a_constant_column_is_odd(table, likelihood, constant):
+    X = np.column_stack([table, np.full(len(table), constant)])
+    model = VAETransformer(likelihoods=likelihood, **SMALL).fit(X)
+    departing = X[:5].copy()
+    departing[:, -1] += 2 * (constant or 1.0)
+    rise = model.negative_elbo(departing) - model.negative_elbo(X[:5])
+    assert np.isfinite(rise).all()
+    assert (rise > 1).all()
+
+
+# Scores, explanations and samples.
+
+
+def test_score_is_the_mean_elbo(model, holed):
+    assert model.score(holed) == pytest.approx(-model.negative_elbo(holed).mean())
+    assert model.score_samples(holed) == pytest.approx(-model.negative_elbo(holed))
+
+
+def test_bound_changes_score_samples_alone(model, holed):
+    tighter = copy(model).set_params(bound="iwae")
+    np.testing.assert_array_equal(tighter.negative_elbo(holed), model.negative_elbo(holed))
+    np.testing.assert_array_equal(tighter.explain(holed), model.explain(holed))
+    assert tighter.score(holed) == model.score(holed)
+    assert (tighter.score_samples(holed) >= model.score_samples(holed)).all()
+
+
+def test_explain_adds_up_to_the_anomaly_score(model, holed):
+    total = model.negative_elbo(holed)
+    np.testing.assert_allclose(model.explain(holed).sum(axis=1), total, rtol=1e-9)
+
+
+def test_explain_is_relative_to_what_is_normal(model, table):
+    parts = model.explain(table)
+    assert parts.shape == (400, 7)
+    np.testing.assert_allclose(np.median(parts[:, :-1], axis=0), 0, atol=0.1)
+    assert np.ptp(parts[:, -1]) == 0
+
+
+def test_explain_gives_the_largest_part_to_the_odd_cell(table):
+    model = VAETransformer(max_steps=300, hidden_layer_sizes=(32,), random_state=0).fit(table)
+    for j in range(table.shape[1]):
+        odd = table[:20].copy()
+        odd[:, j] += 4 * table[:, j].std()
+        by_column = model.explain(odd)[:, :-2]
+        assert (by_column.argmax(axis=1) == j).mean() >= 0.9
+
+
+def test_explain_of_a_dataframe_is_a_dataframe(frame):
+    model = VAETransformer(**SMALL).fit(frame)
+    rows = frame.iloc[[7, 3]]
+    parts = model.explain(rows)
+    assert list(parts.columns) == [*frame.columns, "kl", "baseline"]
+    assert list(parts.index) == ["row 7", "row 3"]
+    np.testing.assert_allclose(parts.sum(axis=1), model.negative_elbo(rows), rtol=1e-9)
+
+
+def test_sample_gives_the_container_fitted(table, frame):
+    rows = VAETransformer(**SMALL).fit(frame).sample(3, random_state=0)
+    assert isinstance(rows, pd.DataFrame)
+    pd.testing.assert_series_equal(rows.dtypes, frame.dtypes)
+    rows = VAETransformer(**SMALL).fit(table).sample()
+    assert isinstance(rows, np.ndarray)
+    assert rows.shape == (1, 5)
+
+
+@pytest.mark.parametrize("prior", PRIORS)
+def test_samples_look_like_the_training_rows(table, prior):
+    model = VAETransformer(prior=prior, max_steps=300, hidden_layer_sizes=(32,), random_state=0)
+    rows = model.fit(table).sample(2000, random_state=0)
+    np.testing.assert_allclose(
+        (rows.mean(axis=0) - table.mean(axis=0)) / table.std(axis=0), 0, atol=0.3
+    )
+    np.testing.assert_allclose(rows.std(axis=0) / table.std(axis=0), 1, atol=0.3)
+
+
+def test_sample_repeats_with_its_random_state(model):
+    first, again, other = (model.sample(4, random_state=seed) for seed in (0, 0, 1))
+    np.testing.assert_array_equal(first, again)
+    assert (first != other).all()
+
+
+def test_sample_of_no_rows_is_refused(model):
+    with pytest.raises(ValueError, match="Invalid value for 'n_samples': 0"):
+        model.sample(0)
+
+
+# Repeatability.
+
+COMBINATIONS = list(product(POSTERIORS, PRIORS, LIKELIHOODS))
+
+
+@pytest.fixture(scope="module")
+def trained(table, holed):
+    """A trained model and rows to score, by combination of parts."""
+    models = {}
+    for posterior, prior, likelihood in COMBINATIONS:
+        X, rows = table, holed[:50]
+        if likelihood not in CONTINUOUS:
+            flags = table > table.mean(axis=0)
+            X, rows = flags, np.where(np.isnan(rows), np.nan, flags[:50])
+        model = VAETransformer(posterior=posterior, prior=prior, likelihoods=likelihood, **SMALL)
+        models[posterior, prior, likelihood] = model.fit(X), rows
+    return models
+
+
+def all_scores(model, X):
+    """Whatever a row gets: its bounds, the parts of its score, its code."""
+    tighter = copy(model).set_params(bound="iwae").score_samples(X)
+    parts = (model.score_samples(X), tighter, model.explain(X), model.transform(X))
+    return np.column_stack(parts)
+
+
+def in_a_thread(model, X):
+    with ThreadPoolExecutor(1) as executor:
+        return executor.submit(all_scores, model, X).result()
+
+
+WAYS = {
+    "again": all_scores,
+    "permuted": lambda model, X: all_scores(model, X[::-1])[::-1],
+    "one by one": lambda model, X: np.vstack([all_scores(model, row[None]) for row in X]),
+    "among others": lambda model, X: all_scores(model, np.vstack([X[:3]] * 99 + [X]))[-len(X) :],
+    "after pickle": lambda model, X: all_scores(pickle.loads(pickle.dumps(model)), X),
+    "after deepcopy": lambda model, X: all_scores(deepcopy(model), X),
+    "in a thread": in_a_thread,
+}
+
+
+@pytest.mark.parametrize("parts", COMBINATIONS, ids="-".join)
+def test_models_of_the_laws_are_trained(trained, parts):
+    history = trained[parts][0].history_
+    assert history["train"][-1] > history["train"][0]
+    assert history["validation"][-1] > history["validation"][0]
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("parts", COMBINATIONS, ids="-".join)
+def test_score_repeats_bit_by_bit(trained, parts, way):
+    model, X = trained[parts][0], trained[parts][1][:20]
+    np.testing.assert_array_equal(WAYS[way](model, X), all_scores(model, X))
+
+
+SCORE = """
+import sys, joblib
+models = joblib.load(sys.argv[1])
+joblib.dump([model.explain(X) for model, X in models], sys.argv[1] + ".scores")
+"""
+
+
+@pytest.mark.parametrize(("more_threads", "tolerance"), [(0, 0), (1, 1e-9)])
+def test_another_process_gives_the_same_scores(trained, tmp_path, more_threads, tolerance):
+    path, models = str(tmp_path / "models"), list(trained.values())
+    joblib.dump(models, path)
+    threads = {"OMP_NUM_THREADS": str(torch.get_num_threads() + more_threads)}
+    subprocess.run([sys.executable, "-c", SCORE, path], env=os.environ | threads, check=True)
+    for (model, X), scores in zip(models, joblib.load(path + ".scores"), strict=True):
+        expected = model.explain(X)
+        assert (np.abs(scores - expected) <= tolerance * np.maximum(1, np.abs(expected))).all()
+
+
+def test_fit_repeats_with_its_random_state_in_two_threads_too(table, holed):
+    def scores(seed):
+        detector = VAEAnomalyDetector(**SMALL).set_params(random_state=seed)
+        return detector.fit(table).decision_function(holed)
+
+    alone = [scores(seed) for seed in (0, 1)]
+    with ThreadPoolExecutor(2) as executor:
+        together = list(executor.map(scores, (0, 1)))
+    np.testing.assert_array_equal(together, alone)
+    assert (alone[0] != alone[1]).any()
+
+
+# Torch's and numpy's global state.
+
+
+def global_state():
+    return [
+        torch.get_rng_state().tolist(),
+        repr(np.random.get_state()),  # noqa: NPY002
+        random.getstate(),
+        torch.get_num_threads(),
+        torch.get_num_interop_threads(),
+        torch.get_default_dtype(),
+        torch.is_grad_enabled(),
+        torch.are_deterministic_algorithms_enabled(),
+        torch.distributions.Distribution._validate_args,
+    ]
+
+
+def test_nothing_global_changes(table):
+    before = global_state()
+    detector = VAEAnomalyDetector(divergence="sliced_wasserstein", **SMALL).fit(table)
+    detector.predict(table)
+    detector.sample(5, random_state=0)
+    assert global_state() == before
+
+
+@pytest.fixture
+def double_precision():
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(before)
+
+
+@pytest.mark.parametrize("prior", PRIORS)
+@pytest.mark.usefixtures("double_precision")
+def test_any_default_dtype_of_torch_will_do(table, prior):
+    detector = VAEAnomalyDetector(prior=prior, divergence="mmd", **SMALL).fit(table)
+    assert np.isfinite(detector.decision_function(table)).all()
+    assert detector.sample(2).dtype == np.float64
+
+
+def fit_and_count_threads(X):
+    VAEAnomalyDetector(max_steps=2).fit(X)
+    return torch.get_num_threads()
+
+
+def test_torch_keeps_to_the_threads_that_joblib_gives_a_worker(table):
+    with joblib.parallel_config(backend="loky", inner_max_num_threads=1):
+        counts = joblib.Parallel(2)(joblib.delayed(fit_and_count_threads)(table) for _ in range(2))
+    assert counts == [1, 1]
+
+
+# What a failed fit leaves behind.
+
+
+def fail(*args, **kwargs):
+    raise RuntimeError("by design")
+
+
+@pytest.mark.parametrize("fitted", [True, False])
+@pytest.mark.parametrize(
+    ("broken", "params", "column"),
+    [
+        (None, {"max_steps": 0}, 0.0),
+        (None, {"likelihoods": "bernoulli"}, 0.0),
+        (None, {}, np.inf),
+        ("skvae._base.train", {}, 0.0),
+        ("skvae._scoring.draws", {}, 0.0),
+        ("skvae._detector.threshold", {}, 0.0),
+    ],
+)
+def test_failed_fit_leaves_the_estimator_as_it_was(
+    table, monkeypatch, fitted, broken, params, column
+):
+    detector = VAEAnomalyDetector(max_steps=2)
+    if fitted:
+        detector.fit(table)
+        scores = detector.decision_function(table)
+    detector.set_params(**params)
+    before = {name: id(value) for name, value in vars(detector).items()}
+    if broken:
+        monkeypatch.setattr(broken, fail)
+    with pytest.raises((ValueError, RuntimeError)):
+        detector.fit(np.column_stack([table[:50], np.full(50, column)]))
+    assert {name: id(value) for name, value in vars(detector).items()} == before
+    if fitted:
+        np.testing.assert_array_equal(detector.decision_function(table), scores)
+    else:
+        with pytest.raises(NotFittedError):
+            check_is_fitted(detector)
+
+
+# Holes, extremes and small tables.
+
+
+def test_holes_hardly_change_the_ranking():
+    X, y = load_breast_cancer(return_X_y=True)
+    benign = np.random.default_rng(0).permutation(np.flatnonzero(y == 1))
+    train, rest = np.array_split(benign, 2)
+    model = VAETransformer(max_steps=300, random_state=0).fit(X[train])
+    fresh = np.vstack([X[rest], X[y == 0]])
+    odd = np.repeat([0, 1], [len(rest), (y == 0).sum()])
+    whole = roc_auc_score(odd, model.negative_elbo(fresh))
+    with_holes = [
+        roc_auc_score(odd, model.negative_elbo(np.where(hidden < 0.2, np.nan, fresh)))
+        for hidden in (np.random.default_rng(seed).random(fresh.shape) for seed in range(3))
+    ]
+    assert whole > 0.9
+    assert np.mean(with_holes) == pytest.approx(whole, abs=0.02)
+
+
+@pytest.mark.parametrize("likelihood", CONTINUOUS)
+def test_scores_are_finite_whatever_is_missing_or_huge(table, likelihood):
+    X = np.column_stack([table, np.full(len(table), np.nan)])
+    model = VAETransformer(likelihoods=likelihood, **SMALL).fit(X)
+    strange = np.vstack([X[:6], np.full((3, 6), np.nan)])
+    strange[np.arange(6), np.arange(6)] = [1e300, -1e300, 1e-300, np.nan, 1e200, 1e300]
+    scores = all_scores(model, strange)
+    assert np.isfinite(scores).all()
+    assert (scores[6:] == scores[6]).all()
+
+
+def test_rows_without_any_cell_may_be_fitted(table):
+    X = np.vstack([table, np.full((5, 5), np.nan)])
+    assert np.isfinite(all_scores(VAETransformer(**SMALL).fit(X), X)).all()
+
+
+@pytest.mark.parametrize(("n", "n_held_out"), [(2, 0), (19, 0), (20, 2), (100, 10)])
+def test_small_tables_fit_and_hold_out_a_tenth_from_20_rows_on(table, n, n_held_out):
+    detector = VAEAnomalyDetector(max_steps=20, false_alarm_rate=0.5).fit(table[:n])
+    assert detector.n_calibration_ == n_held_out
+    assert np.isnan(detector.history_["validation"]).all() == (n_held_out == 0)
+    assert np.isfinite(detector.score_samples(table[:1])).all()
+
+
+# Bad input.
+
+
+def test_one_row_is_too_few_to_fit(table):
+    with pytest.raises(ValueError, match=r"1 sample.*minimum of 2 is required"):
+        VAETransformer().fit(table[:1])
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda X: X.drop(columns="e"), "Feature names seen at fit time, yet now missing:\n- e"),
+        (lambda X: X[list("bacde")], "Feature names must be in the same order"),
+        (lambda X: X.rename(columns={"e": "f"}), "Feature names unseen at fit time:\n- f"),
+        (lambda X: X.astype({"c": str}), "Column 'c' holds strings: '.*' in row 0"),
+        (lambda X: X.replace({"d": {X["d"].iloc[2]: np.inf}}), "Column 'd' contains infinity"),
+        (lambda X: X.iloc[:0], "0 sample"),
+    ],
+)
+def test_dataframe_to_score_must_be_like_the_one_fitted(frame, spoil, message):
+    X = frame.drop(columns="flag")
+    model = VAETransformer(max_steps=2).fit(X)
+    for method in (model.score_samples, model.negative_elbo, model.explain, model.score):
+        with pytest.raises(ValueError, match=message):
+            method(spoil(X))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda X: X[:, :4], "X has 4 features, but VAETransformer is expecting 5 features"),
+        (lambda X: X[0], "Expected 2D array, got 1D array"),
+        (lambda X: X.astype(str), "Column 0 holds strings: '.*' in row 0"),
+        (lambda X: np.where(X[2, 3] == X, -np.inf, X), "Column 3 contains infinity: -inf in row 2"),
+    ],
+)
+def test_array_to_score_must_be_like_the_one_fitted(model, table, spoil, message):
+    for method in (model.score_samples, model.negative_elbo, model.explain, model.score):
+        with pytest.raises(ValueError, match=message):
+            method(spoil(table))
+
+
+@pytest.mark.parametrize(
+    "method", ["score_samples", "negative_elbo", "explain", "score", "decision_function", "predict"]
+)
+def test_unfitted_estimator_says_so(table, method):
+    with pytest.raises(NotFittedError, match="VAEAnomalyDetector instance is not fitted yet"):
+        getattr(VAEAnomalyDetector(), method)(table)
+    with pytest.raises(NotFittedError, match="not fitted yet"):
+        VAEAnomalyDetector().sample()
+
+
+def test_likelihoods_must_name_columns_of_the_table(frame):
+    message = (
+        "'likelihoods' parameter of VAETransformer names the column 'g', which X does not have"
+    )
+    with pytest.raises(ValueError, match=message):
+        VAETransformer(likelihoods={"g": "gaussian"}).fit(frame)
+
+
+# CUDA.
+
+
+@needs_cuda
+def test_devices_agree_on_the_scores(trained):
+    for model, X in trained.values():
+        cpu, cuda = (all_scores(copy(model).set_params(device=d), X) for d in ("cpu", "cuda"))
+        assert (np.abs(cpu - cuda) <= 1e-9 * np.maximum(1, np.abs(cpu))).all()
+
+
+@needs_cuda
+def test_model_fitted_on_cuda_pickles_as_cpu_tensors(table):
+    model = VAETransformer(device="cuda", **SMALL).fit(table)
+    assert b"cuda:0" not in pickle.dumps(model)
+    assert {tensor.device.type for tensor in model.model_.state_dict().values()} == {"cpu"}
+    np.testing.assert_array_equal(
+        pickle.loads(pickle.dumps(model)).score_samples(table), model.score_samples(table)
+    )

@@ -1,0 +1,200 @@
+"""What is about anomalies: labels, the threshold, and scoring with labels."""
+
+import pickle
+from itertools import product
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+from sklearn.ensemble import IsolationForest
+from sklearn.model_selection import GridSearchCV, StratifiedKFold, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from skvae import VAEAnomalyDetector, anomaly_average_precision
+from skvae.nn import POSTERIORS, PRIORS
+
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
+FOLDS = StratifiedKFold(2, shuffle=True, random_state=0)
+
+
+@pytest.fixture(scope="module")
+def detector():
+    return VAEAnomalyDetector(
+        hidden_layer_sizes=(16,), max_steps=200, learning_rate_init=0.02, random_state=0
+    )
+
+
+@pytest.fixture(scope="module")
+def fitted(detector, table):
+    return clone(detector).fit(table)
+
+
+# Labels and the threshold.
+
+
+@pytest.mark.parametrize("bound", ["elbo", "iwae"])
+@pytest.mark.parametrize("contamination", ["auto", 0.1])
+def test_a_row_is_normal_where_its_score_reaches_the_offset(
+    detector, labelled, bound, contamination
+):
+    X, _ = labelled
+    fitted = clone(detector).set_params(bound=bound, contamination=contamination).fit(X)
+    decision = fitted.decision_function(X)
+    np.testing.assert_array_equal(decision, fitted.score_samples(X) - fitted.offset_)
+    np.testing.assert_array_equal(fitted.predict(X), np.where(decision >= 0, 1, -1))
+    assert set(fitted.predict(X)) == {1, -1}
+
+
+@pytest.mark.parametrize("contamination", [0.01, 0.1, 0.5])
+def test_contamination_is_the_share_of_training_rows_flagged(detector, table, contamination):
+    fitted = clone(detector).set_params(contamination=contamination).fit(table)
+    assert fitted.offset_ == np.quantile(fitted.score_samples(table), contamination)
+    flagged = np.mean(fitted.predict(table) == -1)
+    assert flagged == pytest.approx(contamination, abs=1 / len(table))
+    assert fitted.n_calibration_ == 0
+
+
+@pytest.mark.parametrize(("false_alarm_rate", "k"), [(0.05, 2), (0.1, 4), (0.3, 12), (0.5, 20)])
+def test_auto_threshold_is_the_kth_smallest_held_out_score(detector, table, false_alarm_rate, k):
+    fitted = clone(detector).set_params(false_alarm_rate=false_alarm_rate).fit(table)
+    assert fitted.n_calibration_ == 40
+    assert k == np.floor(false_alarm_rate * (fitted.n_calibration_ + 1))
+    held_out = np.random.RandomState(0).permutation(400)[:40]  # as the first draw of `fit` does
+    assert fitted.offset_ == np.sort(fitted.score_samples(table[held_out]))[k - 1]
+
+
+def test_false_alarms_on_fresh_rows_keep_to_their_rate(table):
+    rate, flagged = 0.1, []
+    for seed in range(5):
+        X = np.random.default_rng(seed).multivariate_normal(
+            table.mean(axis=0), np.cov(table.T), size=5000
+        )
+        detector = VAEAnomalyDetector(
+            hidden_layer_sizes=(16,),
+            max_steps=100,
+            validation_fraction=0.5,
+            false_alarm_rate=rate,
+            random_state=seed,
+        ).fit(X[:2000])
+        assert detector.n_calibration_ == 1000
+        flagged.append(np.mean(detector.predict(X[2000:]) == -1))
+    assert np.mean(flagged) == pytest.approx(rate, abs=3 * np.sqrt(rate / 5000))
+
+
+@pytest.mark.parametrize("params", [{"false_alarm_rate": 0.02}, {"validation_fraction": 0.0}])
+def test_threshold_is_a_quantile_where_too_few_rows_are_held_out(detector, table, params):
+    fitted = clone(detector).set_params(false_alarm_rate=0.1).set_params(**params).fit(table)
+    assert fitted.n_calibration_ == 0
+    quantile = np.quantile(fitted.score_samples(table), fitted.false_alarm_rate)
+    assert fitted.offset_ == quantile
+
+
+def test_fit_predict_is_fit_then_predict(detector, fitted, table):
+    np.testing.assert_array_equal(clone(detector).fit_predict(table), fitted.predict(table))
+
+
+def test_labels_do_not_change_the_fit(detector, labelled):
+    X, y = labelled
+    with_labels = clone(detector).fit(X, y).decision_function(X)
+    np.testing.assert_array_equal(with_labels, clone(detector).fit(X).decision_function(X))
+
+
+# Model selection with labels.
+
+
+def test_roc_auc_ranks_normal_rows_above_anomalies(detector, labelled):
+    X, y = labelled
+    for estimator in (detector, make_pipeline(StandardScaler(), detector)):
+        assert cross_val_score(estimator, X, y, scoring="roc_auc", cv=FOLDS).mean() > 0.8
+
+
+def test_pipeline_with_labels_predicts_and_scores(detector, labelled):
+    X, y = labelled
+    pipeline = make_pipeline(StandardScaler(), clone(detector)).fit(X, y)
+    assert set(pipeline.predict(X)) <= {1, -1}
+    assert pipeline.score(X, y) == pytest.approx(pipeline.score_samples(X).mean())
+    assert 0 < anomaly_average_precision(pipeline, X, y) <= 1
+
+
+class Ranked:
+    """An estimator whose scores are the rows themselves."""
+
+    def score_samples(self, X):
+        return np.asarray(X, dtype=float)
+
+
+@pytest.mark.parametrize(
+    ("scores", "y", "expected"),
+    [
+        ([1, 2, 3, 4], [-1, -1, 1, 1], 1.0),
+        ([1, 2, 3, 4], [1, 1, 1, -1], 1 / 4),
+        ([1, 2, 3, 4], [-1, 1, -1, 1], (1 / 1 + 2 / 3) / 2),
+        ([1, 2, 3, 4, 5], [1, -1, 1, -1, -1], (1 / 2 + 2 / 4 + 3 / 5) / 3),
+        ([5, 5, 5, 5], [-1, 1, 1, 1], 1 / 4),  # ties
+    ],
+)
+def test_average_precision_of_anomalies_equals_a_computation_by_hand(scores, y, expected):
+    assert anomaly_average_precision(Ranked(), scores, y) == pytest.approx(expected)
+
+
+def test_average_precision_of_anomalies_selects_models(detector, labelled):
+    X, y = labelled
+    scorer = pickle.loads(pickle.dumps(anomaly_average_precision))
+    search = GridSearchCV(
+        detector, {"max_steps": [1, 200]}, scoring=scorer, cv=FOLDS, error_score="raise"
+    ).fit(X, y)
+    assert search.best_params_ == {"max_steps": 200}
+    for fold, (train, test) in enumerate(FOLDS.split(X, y)):
+        by_hand = anomaly_average_precision(clone(detector).fit(X[train]), X[test], y[test])
+        assert search.cv_results_[f"split{fold}_test_score"][1] == by_hand
+
+
+@pytest.mark.parametrize("y", [[0, 0, 1], [1, 1, 1], [-1, 1, 2]])
+def test_average_precision_needs_labels_of_plus_and_minus_one(table, y):
+    forest = IsolationForest(n_estimators=2).fit(table[:3])
+    with pytest.raises(ValueError, match=r"must be \+1 for normal rows and -1 for anomalies"):
+        anomaly_average_precision(forest, table[:3], y)
+
+
+# Columns of 0 and 1.
+
+
+@pytest.fixture(scope="module")
+def flags():
+    """300 rows of 3 dependent flags."""
+    rng = np.random.default_rng(0)
+    first = rng.random(300) < 0.4
+    return np.column_stack([first, first ^ (rng.random(300) < 0.1), rng.random(300) < 0.02])
+
+
+@pytest.mark.parametrize("posterior", POSTERIORS)
+@pytest.mark.parametrize("prior", PRIORS)
+def test_masses_of_all_rows_of_flags_sum_to_at_most_one(detector, flags, prior, posterior):
+    fitted = clone(detector).set_params(prior=prior, posterior=posterior).fit(flags)
+    every_row = np.array(list(product([0, 1], repeat=3)))
+    masses = np.exp(fitted.score_samples(every_row))
+    assert 0.5 < masses.sum() <= 1 + 1e-9
+    assert masses[0b000] > masses[0b010] > masses[0b011]  # as their shares of the table
+
+
+def test_booleans_are_bernoulli_by_themselves_and_have_no_units(detector, flags):
+    fitted = clone(detector).fit(flags)
+    assert {column.likelihood for column in fitted.table_.columns_} == {"bernoulli"}
+    assert (fitted.table_.log_jacobian_ == 0).all()
+    named = clone(detector).set_params(likelihoods="bernoulli").fit(flags.astype(float))
+    np.testing.assert_array_equal(named.score_samples(flags * 1), fitted.score_samples(flags))
+
+
+def test_number_in_a_column_of_flags_is_refused(detector, flags):
+    X = flags.astype(float)
+    fitted = clone(detector).set_params(likelihoods="bernoulli").fit(X)
+    X[17, 1] = 2
+    message = (
+        r"Column 1: the 'bernoulli' likelihood needs values 0 and 1\. Got 2 in row 17\. "
+        r"Use likelihoods=\{1: 'gaussian'\}\."
+    )
+    for method in (fitted.fit, fitted.predict):
+        with pytest.raises(ValueError, match=message):
+            method(X)
