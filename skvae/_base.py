@@ -253,24 +253,19 @@ class BaseVAE(BaseEstimator):
         Returns
         -------
         X : ndarray or DataFrame of shape (n_samples, n_features)
-            In the container that was fitted, in the columns' own units; columns that
-            held booleans hold booleans.
+            In the container that was fitted, in the columns' own units; columns of a
+            DataFrame that held booleans hold booleans.
 
         Raises
         ------
         sklearn.exceptions.NotFittedError
             Before ``fit``.
-        ValueError
-            If n_samples is less than 1.
+        TypeError, ValueError
+            If n_samples is no integer of at least 1.
         """
         check_is_fitted(self)
-        if n_samples < 1:
-            raise ValueError(
-                f"Invalid value for 'n_samples': {n_samples}. The sampling requires at least "
-                "one sample."
-            )
-        seed = check_random_state(random_state).randint(np.iinfo(np.int32).max)
-        generator = torch.Generator().manual_seed(int(seed))
+        integer(1).check("n_samples", n_samples, self)
+        generator = torch.Generator().manual_seed(_seed(_random_state(random_state)))
         with torch.inference_mode():
             params = self.model_.decoder(self.model_.sample_prior(n_samples, generator))
             cells = self.model_.likelihood.sample(params, generator).numpy()
@@ -288,7 +283,7 @@ class BaseVAE(BaseEstimator):
         """Fit all that both estimators have; return the table read and the rows held out."""
         self._check()
         device = _training_device(self)
-        random_state = check_random_state(self.random_state)
+        random_state = _random_state(self.random_state)
         raw = read_table(X, min_rows=2)
         validate_data(self, X, skip_check_array=True)
         families, names = self._families(raw)
@@ -297,13 +292,13 @@ class BaseVAE(BaseEstimator):
         held_out, kept = self._split(len(raw.values), random_state)
         blocks = [(family, names.count(name)) for name, family in families.items()]
         model = self._model([block for block in blocks if block[1]], table.take(kept), random_state)
+        self.draws_ = _scoring.draws(self.n_draws, model.latent_dim, _seed(random_state))
         history = self._train(model, table.take(kept), table.take(held_out), device, random_state)
         shift = self.table_.log_jacobian_.sum()
         for key in ("train", "validation"):
             history[key] = [float(elbo + shift) for elbo in history[key]]
         self.history_, self.n_steps_ = history, max(history["step"], default=0)
         self.model_ = model.to("cpu", torch.float64).eval().requires_grad_(False)
-        self.draws_ = _scoring.draws(self.n_draws, model.latent_dim, _seed(random_state))
         self.baseline_ = -np.median(self._terms(table.take(kept[:_REFERENCE_ROWS])), axis=0)
         return raw, held_out
 
@@ -422,6 +417,11 @@ class BaseVAE(BaseEstimator):
         device = scoring_device(self.device)
         bound = _scoring.importance_bound(self.model_, *table, self.draws_, device)
         return bound + self.table_.log_jacobian_.sum()
+
+
+def _random_state(random_state):
+    """RandomState of a parameter; None makes a fresh one, not numpy's global one."""
+    return np.random.RandomState() if random_state is None else check_random_state(random_state)
 
 
 def _seed(random_state):

@@ -39,6 +39,15 @@ class Rule(NamedTuple):
         """Whether kind and value are right."""
         return self.has_kind(value) and self.has_value(value)
 
+    def check(self, name, value, estimator):
+        """Raise TypeError or ValueError if a parameter of `estimator` breaks the rule."""
+        if not self.accepts(value):
+            error = ValueError if self.has_kind(value) else TypeError
+            raise error(
+                f"The {name!r} parameter of {type(estimator).__name__} must be {self.describe}. "
+                f"Got {value!r} instead."
+            )
+
 
 def check_parameters(estimator, rules):
     """Raise for the first parameter that breaks its rule.
@@ -57,13 +66,7 @@ def check_parameters(estimator, rules):
         If its value is out of range.
     """
     for name, rule in rules.items():
-        value = getattr(estimator, name)
-        if not rule.accepts(value):
-            error = ValueError if rule.has_kind(value) else TypeError
-            raise error(
-                f"The {name!r} parameter of {type(estimator).__name__} must be "
-                f"{rule.describe}. Got {value!r} instead."
-            )
+        rule.check(name, getattr(estimator, name), estimator)
 
 
 def real(low, high, closed):

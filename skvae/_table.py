@@ -155,12 +155,12 @@ class TableEncoder:
                 raw.names, likelihoods, raw.boolean, units, strict=True
             )
         ]
+        self._is_frame = raw.is_frame
         self.check(raw)
         rank = list(self.families).index
         self.order_ = np.argsort([rank(name) for name in likelihoods], kind="stable")
         exponents, self._locs, self._scales = (np.array(part) for part in zip(*units, strict=True))
         self._exponents = exponents.astype(np.int32)
-        self._is_frame = raw.is_frame
         self.log_jacobian_ = -(np.log(self._scales) + exponents * np.log(2.0))
         return self
 
@@ -175,8 +175,15 @@ class TableEncoder:
         Raises
         ------
         ValueError
-            If a column holds values outside its noise model's domain.
+            If a DataFrame's columns have other names than those of a DataFrame that was
+            fitted, or a column holds values outside its noise model's domain.
         """
+        names = [column.name for column in self.columns_]
+        if raw.is_frame and self._is_frame and raw.names != names:
+            raise ValueError(
+                f"The columns should be those seen in fit, in the same order: {names}. Got "
+                f"{raw.names} instead."
+            )
         for j, (column, domain) in enumerate(zip(self.columns_, self._domains, strict=True)):
             wrong = domain.excludes(raw.values[:, j])
             if wrong.any():
@@ -328,6 +335,8 @@ def read_table(X, *, min_rows=1):
             "by NaN if the value is missing."
         )
     boolean = [getattr(dtype, "kind", "") == "b" for dtype in dtypes]
+    for j in np.flatnonzero([is_frame and dtype.kind == "O" for dtype in dtypes]):
+        boolean[j] = pd.api.types.infer_dtype(X.iloc[:, j], skipna=True) == "boolean"
     return RawTable(values, names, boolean, is_frame)
 
 

@@ -19,7 +19,7 @@ __all__ = ["train"]
 WARMUP = 0.05  # share of max_steps over which the learning rate rises
 ANNEALING = 0.4  # share of all steps, at the end, over which it falls to 0
 RAMP = 0.5  # share of max_steps over which the capacity rises
-FALL = 1.5  # power of the share of the fall still ahead: flat where it ends
+FALL = 2  # power of the share of the fall still ahead: flat where it ends
 N_EVALUATIONS = 50
 EVALUATION_SIZE = 2048  # held-out rows times draws in one evaluation
 HIDDEN_ROWS = 0.5  # share of rows of which the encoder does not see some cells at first
@@ -203,8 +203,8 @@ class Monitor:
     def check_convergence(self):
         """Warn if the held-out ELBO still rose in the last tenth of the steps."""
         steps, elbos = self.history["step"], self.history["validation"]
-        before = [elbo for step, elbo in zip(steps, elbos, strict=True) if step <= 0.9 * steps[-1]]
-        gain, late = elbos[-1] - elbos[0], elbos[-1] - max(before, default=elbos[0])
+        before = max(i for i, step in enumerate(steps) if step <= max(1, 0.9 * steps[-1]))
+        gain, late = elbos[-1] - elbos[0], elbos[-1] - elbos[before]
         if late > 0.01 * gain > 0:
             warnings.warn(
                 f"The held-out ELBO still rose by {late:.3g} of {gain:.3g} nats per row in the "

@@ -1,5 +1,11 @@
 """Tables that several files fit."""
 
+import os
+
+# Two workers of one thread each: threads of both would wait for each other. Laws about
+# threads start processes of their own.
+os.environ["OMP_NUM_THREADS"] = "1"
+
 import numpy as np
 import pandas as pd
 import pytest

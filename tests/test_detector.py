@@ -172,10 +172,11 @@ def flags():
 @pytest.mark.parametrize("posterior", POSTERIORS)
 @pytest.mark.parametrize("prior", PRIORS)
 def test_masses_of_all_rows_of_flags_sum_to_at_most_one(detector, flags, prior, posterior):
-    fitted = clone(detector).set_params(prior=prior, posterior=posterior).fit(flags)
+    parts = {"prior": prior, "posterior": posterior, "n_draws": 512}
+    fitted = clone(detector).set_params(**parts).fit(flags)
     every_row = np.array(list(product([0, 1], repeat=3)))
     masses = np.exp(fitted.score_samples(every_row))
-    assert 0.5 < masses.sum() <= 1 + 1e-9
+    assert 0.5 < masses.sum() <= 1 + 1e-4  # the error of 512 draws
     assert masses[0b000] > masses[0b010] > masses[0b011]  # as their shares of the table
 
 

@@ -244,3 +244,15 @@ def test_a_flag_under_a_real_noise_model_becomes_the_nearer_boolean():
 def test_the_repr_lists_the_columns():
     _, encoder = fit(pd.DataFrame({"x": [1.0], "flag": [True]}), ["gaussian", "bernoulli"])
     assert repr(encoder) == "TableEncoder(x: gaussian, flag: bernoulli)"
+
+
+def test_objects_that_are_booleans_with_holes_are_flags():
+    raw = read_table(pd.DataFrame({"a": [True, None, False], "b": [1, None, 0]}, dtype=object))
+    assert raw.boolean == [True, False]
+
+
+def test_columns_of_other_names_are_refused():
+    fitted = TableEncoder({"gaussian": "real"})
+    fitted.fit(read_table(pd.DataFrame({0: [1.0, 2.0], 1: [3.0, 5.0]})), ["gaussian", "gaussian"])
+    with pytest.raises(ValueError, match=r"in the same order: \[0, 1\]\. Got \[1, 0\] instead"):
+        fitted.check(read_table(pd.DataFrame({1: [3.0], 0: [1.0]})))
