@@ -30,6 +30,8 @@ def test_links_lead_somewhere(page):
         assert (page.parent / target).exists(), target
 
 
+# Examples take fewer steps than a user would.
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_examples_run(page):
     text = BLOCK.sub("", page.read_text(encoding="utf-8"))
