@@ -7,7 +7,7 @@ from numbers import Integral
 import numpy as np
 import pandas as pd
 import torch
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, clone
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
@@ -25,12 +25,37 @@ from ._checks import (
 )
 from ._table import TableEncoder, read_table
 from ._training import train
-from .nn import ACTIVATIONS, DIVERGENCES, LIKELIHOODS, POSTERIORS, PRIORS, VAE, JointLikelihood
+from .nn import (
+    ACTIVATIONS,
+    DIVERGENCES,
+    LIKELIHOODS,
+    POSTERIORS,
+    PRIORS,
+    VAE,
+    JointLikelihood,
+    StudentT,
+)
 
 __all__ = []
 
 _FEWEST_ROWS_TO_HOLD_OUT = 20
 _CHUNK_ROWS = 16_384
+# The robust phase: how it differs from the fit, and which rows it leaves out.
+_ROBUST_PHASE = {
+    "prior": "standard_normal",
+    "prior_params": None,
+    "posterior": "diagonal",
+    "divergence": None,
+    "beta": 1.0,
+    "capacity": None,
+    "learning_rate_init": 2e-3,
+    "max_steps": 300,
+    "n_iter_no_change": None,
+    "verbose": 0,
+}
+_TRIMMING = 0.2  # share of each batch that does not count
+_ROBUST_DRAWS = 4
+_FARTHEST_TYPICAL = 4.0  # times the median distance above the median of the negative ELBO
 _REFERENCE_ROWS = 10_000  # of the training table, from which medians are taken
 
 
@@ -56,9 +81,10 @@ _RULES = {
     "capacity": either(real(0, math.inf, "left"), constant(None)),
     "learning_rate_init": real(0, math.inf, "neither"),
     "batch_size": either(integer(1), one_of(["auto"])),
-    "max_steps": integer(1),
+    "max_steps": either(integer(1), one_of(["auto"])),
     "validation_fraction": real(0, 1, "left"),
     "n_iter_no_change": either(integer(1), constant(None)),
+    "robust": kind("a bool", lambda value: isinstance(value, (bool, np.bool_))),
     "bound": one_of(["elbo", "iwae"]),
     "n_draws": integer(1),
     "device": kind("a str or torch.device", lambda value: isinstance(value, (str, torch.device))),
@@ -91,9 +117,10 @@ class BaseVAE(BaseEstimator):
         capacity=None,
         learning_rate_init=3e-3,
         batch_size="auto",
-        max_steps=2000,
+        max_steps="auto",
         validation_fraction=0.1,
         n_iter_no_change=10,
+        robust=True,
         bound="elbo",
         n_draws=16,
         device="auto",
@@ -116,6 +143,7 @@ class BaseVAE(BaseEstimator):
         self.max_steps = max_steps
         self.validation_fraction = validation_fraction
         self.n_iter_no_change = n_iter_no_change
+        self.robust = robust
         self.bound = bound
         self.n_draws = n_draws
         self.device = device
@@ -291,9 +319,13 @@ class BaseVAE(BaseEstimator):
         table = self.table_.fit(raw, names).encode(raw)
         held_out, kept = self._split(len(raw.values), random_state)
         blocks = [(family, names.count(name)) for name, family in families.items()]
-        model = self._model([block for block in blocks if block[1]], table.take(kept), random_state)
+        blocks = [(family, n_columns) for family, n_columns in blocks if n_columns]
+        typical = self._typical(blocks, table, kept, device, random_state)
+        self.n_left_out_ = int(np.sum(~typical[kept]))
+        judges, kept = held_out[typical[held_out]], kept[typical[kept]]
+        model = self._model(blocks, table.take(kept), random_state)
         self.draws_ = _scoring.draws(self.n_draws, model.latent_dim, _seed(random_state))
-        history = self._train(model, table.take(kept), table.take(held_out), device, random_state)
+        history = self._train(model, table.take(kept), table.take(judges), device, random_state)
         shift = self.table_.log_jacobian_.sum()
         for key in ("train", "validation"):
             history[key] = [float(elbo + shift) for elbo in history[key]]
@@ -351,10 +383,29 @@ class BaseVAE(BaseEstimator):
         n_held_out = min(n_held_out, n - 1)
         return order[:n_held_out], order[n_held_out:]
 
+    def _typical(self, blocks, table, kept, device, random_state):
+        """Which rows a short robust fit does not find far from all others."""
+        n = len(table.values)
+        if not self.robust or n < _FEWEST_ROWS_TO_HOLD_OUT:
+            return np.ones(n, dtype=bool)
+        robust = clone(self).set_params(**_ROBUST_PHASE)
+        robust.max_steps = min(robust.max_steps, self._n_steps(n))
+        blocks = [(StudentT if f.domain == "real" else f, n_columns) for f, n_columns in blocks]
+        model = robust._model(blocks, table.take(kept), random_state)
+        robust._train(
+            model, table.take(kept), table.take([]), device, random_state, trimming=_TRIMMING
+        )
+        eps = _scoring.draws(_ROBUST_DRAWS, model.latent_dim, _seed(random_state))
+        model.to("cpu", torch.float64)
+        terms = _scoring.elbo_terms(model, *table, eps, scoring_device(self.device))
+        surprise = -terms.sum(axis=1)
+        excess = surprise - np.median(surprise)
+        usual = np.median(excess[excess > 0]) if (excess > 0).any() else 0.0
+        return excess <= _FARTHEST_TYPICAL * usual
+
     def _model(self, blocks, table, random_state):
         generator = torch.Generator().manual_seed(_seed(random_state))
-        n_columns = table.values.shape[1]
-        automatic = min(n_columns, 8)
+        automatic = min(table.values.shape[1], 8)
         return VAE(
             JointLikelihood(blocks),
             latent_dim=automatic if self.latent_dim == "auto" else self.latent_dim,
@@ -366,13 +417,19 @@ class BaseVAE(BaseEstimator):
             generator=generator,
         )
 
-    def _train(self, model, table, held_out, device, random_state):
+    def _n_steps(self, n):
+        """Give the steps for n rows: 100 passes, within bounds, if "auto"."""
+        if self.max_steps != "auto":
+            return self.max_steps
+        return int(np.clip(100 * n / 256, 300, 2000))
+
+    def _train(self, model, table, held_out, device, random_state, trimming=0.0):
         divergence = DIVERGENCES.get(self.divergence, self.divergence)
         return train(
             model.to(device, torch.float32),
             _tensors(table, device, torch.float32),
             _tensors(held_out, device, torch.float32),
-            max_steps=self.max_steps,
+            max_steps=self._n_steps(len(table.values)),
             batch_size=256 if self.batch_size == "auto" else self.batch_size,
             learning_rate=self.learning_rate_init,
             n_iter_no_change=self.n_iter_no_change,
@@ -380,6 +437,7 @@ class BaseVAE(BaseEstimator):
             capacity=self.capacity,
             divergence=divergence,
             divergence_weight=self.divergence_weight,
+            trimming=trimming,
             generator=torch.Generator(device).manual_seed(_seed(random_state)),
             verbose=self.verbose,
         )

@@ -65,14 +65,21 @@ default=None
         over the last 40 %.
     batch_size : int or "auto", default="auto"
         Rows in a step. "auto" takes 256, or all rows if there are fewer.
-    max_steps : int, default=2000
-        Optimiser steps, however many rows there are.
+    max_steps : int or "auto", default="auto"
+        Optimiser steps. "auto" takes 100 passes over the rows at 256 rows a step, at least
+        300 and at most 2,000 steps.
     validation_fraction : float, default=0.1
         Share of the rows held out to judge the weights and to set the threshold; none
         under 20 rows.
     n_iter_no_change : int, default=10
         Evaluations, of which there are 50 in `max_steps`, without a rise of the held-out
         ELBO after which the learning rate starts to fall early; None for never.
+    robust : bool, default=True
+        Whether to fit only rows that are not far from all others: a short fit with
+        heavy-tailed noise, which ignores the fifth of each batch with the lowest ELBO,
+        scores all rows, and those whose negative ELBO is above the median by more than 4
+        times what is usual there are left out (from 20 rows on). The threshold is set on
+        all held-out rows all the same.
     bound : {"elbo", "iwae"}, default="elbo"
         What `score_samples` returns: the evidence lower bound, or the tighter
         importance-weighted bound. `negative_elbo` and `explain` stay with the former.
@@ -107,6 +114,8 @@ default=None
         ``train``, and of held-out rows, ``validation`` (NaN where none are held out).
     n_steps_ : int
         Steps taken.
+    n_left_out_ : int
+        Rows that `robust` left out of the fit.
     draws_ : ndarray of shape (n_draws, 1, latent_dim)
         Standard normal noise shared by all scores.
     baseline_ : ndarray of shape (n_features + 1,)
@@ -171,9 +180,10 @@ default=None
         capacity=None,
         learning_rate_init=3e-3,
         batch_size="auto",
-        max_steps=2000,
+        max_steps="auto",
         validation_fraction=0.1,
         n_iter_no_change=10,
+        robust=True,
         bound="elbo",
         n_draws=16,
         device="auto",
@@ -199,6 +209,7 @@ default=None
             max_steps=max_steps,
             validation_fraction=validation_fraction,
             n_iter_no_change=n_iter_no_change,
+            robust=robust,
             bound=bound,
             n_draws=n_draws,
             device=device,

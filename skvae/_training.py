@@ -40,6 +40,7 @@ def train(
     capacity,
     divergence,
     divergence_weight,
+    trimming,
     generator,
     verbose,
 ):
@@ -64,6 +65,8 @@ def train(
         In nats, reached half-way.
     divergence : callable or None
     divergence_weight : float
+    trimming : float in [0, 1)
+        Share of each batch, the rows with the lowest ELBO, that does not count.
     generator : torch.Generator
         On the device of the rows.
     verbose : bool or int
@@ -101,7 +104,7 @@ def train(
                     prior_z = model.sample_prior(len(batch), generator)
                 penalty = divergence_weight * divergence(terms.z, prior_z, generator)
             aim = None if capacity is None else capacity * min(1.0, step / ramp)
-            loss = objective(terms, beta=beta, capacity=aim, divergence=penalty)
+            loss = objective(terms, beta=beta, capacity=aim, divergence=penalty, trimming=trimming)
             optimizer.zero_grad()
             loss.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), clip)

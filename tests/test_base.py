@@ -520,3 +520,30 @@ def test_model_fitted_on_cuda_pickles_as_cpu_tensors(table):
     np.testing.assert_array_equal(
         pickle.loads(pickle.dumps(model)).score_samples(table), model.score_samples(table)
     )
+
+
+@pytest.fixture(scope="module")
+def contaminated():
+    """300 correlated rows and 15 planted far away from them, in a tight cluster."""
+    rng = np.random.default_rng(0)
+    rows = rng.normal(size=(300, 2)) @ rng.normal(size=(2, 4)) + 0.1 * rng.normal(size=(300, 4))
+    return np.vstack([rows, 0.1 * rng.normal(size=(15, 4)) + [3, -3, 3, -3]])
+
+
+def test_rows_far_from_all_others_are_left_out_of_the_fit(contaminated):
+    robust = VAEAnomalyDetector(random_state=0).fit(contaminated)
+    plain = VAEAnomalyDetector(random_state=0, robust=False).fit(contaminated)
+    assert plain.n_left_out_ == 0
+    assert 13 <= robust.n_left_out_ <= 30  # a tenth of the planted rows is held out
+    planted = np.arange(len(contaminated)) >= 300
+    taken_for_odd = [
+        model.negative_elbo(contaminated)[planted].min()
+        > np.quantile(model.negative_elbo(contaminated)[~planted], 0.99)
+        for model in (robust, plain)
+    ]
+    assert taken_for_odd == [True, False]
+
+
+def test_equal_rows_are_all_typical():
+    table = np.repeat([[1.0, 2.0]], 50, axis=0)
+    assert VAEAnomalyDetector(max_steps=20, random_state=0).fit(table).n_left_out_ == 0

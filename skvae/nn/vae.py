@@ -1,5 +1,6 @@
 """The variational autoencoder and its objective: the one place that computes the ELBO."""
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -140,7 +141,7 @@ class VAE(nn.Module):
         return self.prior.sample(n, self.encode, generator)
 
 
-def objective(terms, *, beta=1.0, capacity=None, divergence=0.0):
+def objective(terms, *, beta=1.0, capacity=None, divergence=0.0, trimming=0.0):
     """Loss of a batch in nats per row.
 
     Parameters
@@ -152,6 +153,8 @@ def objective(terms, *, beta=1.0, capacity=None, divergence=0.0):
         KL in nats to aim at, instead of 0.
     divergence : Tensor or float
         Weighted divergence between the draws of z and the prior.
+    trimming : float in [0, 1)
+        Share of the batch, the rows with the lowest ELBO, that does not count.
 
     Returns
     -------
@@ -160,8 +163,11 @@ def objective(terms, *, beta=1.0, capacity=None, divergence=0.0):
     References
     ----------
     Higgins et al., "beta-VAE", ICLR 2017. Burgess et al., "Understanding disentangling in
-    beta-VAE", 2018, arXiv:1804.03599, for the capacity.
+    beta-VAE", 2018, arXiv:1804.03599, for the capacity. Shen and Sanghavi, "Learning with
+    Bad Training Data via Iterative Trimmed Loss Minimization", 2019, arXiv:1810.11874.
     """
-    kl = terms.kl.mean()
+    n_counted = math.ceil((1 - trimming) * len(terms.kl))
+    counted = terms.log_weight().detach().topk(n_counted).indices
+    kl = terms.kl[counted].mean()
     distance = kl if capacity is None else (kl - capacity).abs()
-    return beta * distance - terms.log_prob.sum(-1).mean() + divergence
+    return beta * distance - terms.log_prob.sum(-1)[counted].mean() + divergence

@@ -184,3 +184,11 @@ def test_weights_come_from_the_generator_alone(posterior, prior):
     assert torch.equal(weights(1), weights(1))
     assert not torch.equal(weights(1), weights(2))
     assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_trimmed_rows_do_not_count():
+    log_prob, kl = torch.tensor([[1.0], [5.0], [-90.0], [2.0]]), torch.tensor([0.5, 1.0, 3.0, 1.0])
+    terms = Elbo(log_prob, kl, torch.zeros(4, 1))
+    kept = [0, 1, 3]
+    expected = 2 * kl[kept].mean() - log_prob[kept].mean()
+    assert objective(terms, beta=2.0, trimming=0.25) == pytest.approx(float(expected))
