@@ -24,7 +24,7 @@ from ._checks import (
     sequence,
 )
 from ._table import TableEncoder, read_table
-from ._training import train
+from ._training import EVALUATION_SIZE, train
 from .nn import (
     ACTIVATIONS,
     DIVERGENCES,
@@ -318,20 +318,25 @@ class BaseVAE(BaseEstimator):
         self.table_ = TableEncoder({name: family.domain for name, family in families.items()})
         table = self.table_.fit(raw, names).encode(raw)
         held_out, kept = self._split(len(raw.values), random_state)
+        self.n_left_out_ = 0
         blocks = [(family, names.count(name)) for name, family in families.items()]
         blocks = [(family, n_columns) for family, n_columns in blocks if n_columns]
-        typical = self._typical(blocks, table, kept, device, random_state)
-        self.n_left_out_ = int(np.sum(~typical[kept]))
-        judges, kept = held_out[typical[held_out]], kept[typical[kept]]
-        model = self._model(blocks, table.take(kept), random_state)
+        # More rows than the steps can visit, or than judge the weights, are not looked at.
+        fitted = table.take(kept[: self._n_steps(len(kept)) * self._batch_size()])
+        judges = table.take(held_out[:EVALUATION_SIZE])
+        if self.robust and len(raw.values) >= _FEWEST_ROWS_TO_HOLD_OUT:
+            typical = self._typical(blocks, fitted, judges, device, random_state)
+            self.n_left_out_ = int(np.sum(~typical[0]))
+            fitted, judges = fitted.take(typical[0]), judges.take(typical[1])
+        model = self._model(blocks, fitted, random_state)
         self.draws_ = _scoring.draws(self.n_draws, model.latent_dim, _seed(random_state))
-        history = self._train(model, table.take(kept), table.take(judges), device, random_state)
+        history = self._train(model, fitted, judges, device, random_state)
         shift = self.table_.log_jacobian_.sum()
         for key in ("train", "validation"):
             history[key] = [float(elbo + shift) for elbo in history[key]]
         self.history_, self.n_steps_ = history, max(history["step"], default=0)
         self.model_ = model.to("cpu", torch.float64).eval().requires_grad_(False)
-        self.baseline_ = -np.median(self._terms(table.take(kept[:_REFERENCE_ROWS])), axis=0)
+        self.baseline_ = -np.median(self._terms(fitted.take(slice(_REFERENCE_ROWS))), axis=0)
         return raw, held_out
 
     def _check(self):
@@ -383,25 +388,29 @@ class BaseVAE(BaseEstimator):
         n_held_out = min(n_held_out, n - 1)
         return order[:n_held_out], order[n_held_out:]
 
-    def _typical(self, blocks, table, kept, device, random_state):
-        """Which rows a short robust fit does not find far from all others."""
-        n = len(table.values)
-        if not self.robust or n < _FEWEST_ROWS_TO_HOLD_OUT:
-            return np.ones(n, dtype=bool)
+    def _typical(self, blocks, table, others, device, random_state):
+        """Which rows of two tables a short robust fit to one does not find far from most."""
         robust = clone(self).set_params(**_ROBUST_PHASE)
-        robust.max_steps = min(robust.max_steps, self._n_steps(n))
+        robust.max_steps = min(robust.max_steps, self._n_steps(len(table.values)))
         blocks = [(StudentT if f.domain == "real" else f, n_columns) for f, n_columns in blocks]
-        model = robust._model(blocks, table.take(kept), random_state)
-        robust._train(
-            model, table.take(kept), table.take([]), device, random_state, trimming=_TRIMMING
-        )
-        eps = _scoring.draws(_ROBUST_DRAWS, model.latent_dim, _seed(random_state))
+        model = robust._model(blocks, table, random_state)
+        nothing = table.take(slice(0))
+        robust._train(model, table, nothing, device, random_state, trimming=_TRIMMING)
         model.to("cpu", torch.float64)
-        terms = _scoring.elbo_terms(model, *table, eps, scoring_device(self.device))
-        surprise = -terms.sum(axis=1)
-        excess = surprise - np.median(surprise)
-        usual = np.median(excess[excess > 0]) if (excess > 0).any() else 0.0
-        return excess <= _FARTHEST_TYPICAL * usual
+        eps = _scoring.draws(_ROBUST_DRAWS, model.latent_dim, _seed(random_state))
+        where = scoring_device(self.device)
+        parts, others_parts = (
+            -_scoring.elbo_terms(model, *rows, eps, where) for rows in (table, others)
+        )
+        # A column's usual share is taken off first: rows with more cells are not odder.
+        cells = pd.DataFrame(np.where(table.observed, parts[:, :-1], np.nan))
+        usual = cells.median().fillna(0.0).to_numpy()
+        surprise = parts.sum(axis=1) - table.observed @ usual
+        others_surprise = others_parts.sum(axis=1) - others.observed @ usual
+        median = np.median(surprise)
+        above = surprise[surprise > median] - median
+        farthest = median + _FARTHEST_TYPICAL * (np.median(above) if len(above) else 0.0)
+        return surprise <= farthest, others_surprise <= farthest
 
     def _model(self, blocks, table, random_state):
         generator = torch.Generator().manual_seed(_seed(random_state))
@@ -417,6 +426,9 @@ class BaseVAE(BaseEstimator):
             generator=generator,
         )
 
+    def _batch_size(self):
+        return 256 if self.batch_size == "auto" else self.batch_size
+
     def _n_steps(self, n):
         """Give the steps for n rows: 100 passes, within bounds, if "auto"."""
         if self.max_steps != "auto":
@@ -430,7 +442,7 @@ class BaseVAE(BaseEstimator):
             _tensors(table, device, torch.float32),
             _tensors(held_out, device, torch.float32),
             max_steps=self._n_steps(len(table.values)),
-            batch_size=256 if self.batch_size == "auto" else self.batch_size,
+            batch_size=self._batch_size(),
             learning_rate=self.learning_rate_init,
             n_iter_no_change=self.n_iter_no_change,
             beta=self.beta,

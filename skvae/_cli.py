@@ -93,7 +93,7 @@ def _print_oddest(scores, X, parts):
 def _draw(plt, scores, threshold, path):
     """Histogram of the scores of both groups, the threshold marked."""
     values = scores["negative_elbo"]
-    low, high = values.quantile([0.001, 0.98])
+    low, high = values.quantile([0.001, 0.95])
     bins = np.linspace(low, high, 80)
     figure, ax = plt.subplots(figsize=(8, 4.5), layout="constrained")
     for healthy, label, color in ((True, "healthy", "#0072B2"), (False, "a condition", "#D55E00")):
