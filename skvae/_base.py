@@ -33,6 +33,9 @@ from .nn import (
     PRIORS,
     VAE,
     JointLikelihood,
+    Likelihood,
+    Posterior,
+    Prior,
     StudentT,
 )
 
@@ -60,8 +63,12 @@ _REFERENCE_ROWS = 10_000  # of the training table, from which medians are taken
 
 
 def _part(names, base):
-    """Accept a name among `names`, or a class or function in its place."""
-    return either(one_of(names), kind(f"a {base}", callable))
+    """Accept a name among `names`, or a subclass of `base` in its place."""
+
+    def is_subclass(value):
+        return isinstance(value, type) and issubclass(value, base)
+
+    return either(one_of(names), kind(f"a subclass of skvae.nn.{base.__name__}", is_subclass))
 
 
 _RULES = {
@@ -69,13 +76,15 @@ _RULES = {
     "hidden_layer_sizes": sequence(integer(1)),
     "activation": one_of(ACTIVATIONS),
     "likelihoods": either(
-        _part(["auto", *LIKELIHOODS], "Likelihood class"),
-        mapping(_part(["auto", *LIKELIHOODS], "Likelihood class")),
+        _part(["auto", *LIKELIHOODS], Likelihood),
+        mapping(_part(["auto", *LIKELIHOODS], Likelihood)),
     ),
-    "posterior": _part(POSTERIORS, "Posterior class"),
-    "prior": _part(PRIORS, "Prior class"),
+    "posterior": _part(POSTERIORS, Posterior),
+    "prior": _part(PRIORS, Prior),
     "prior_params": either(kind("a dict", lambda value: isinstance(value, dict)), constant(None)),
-    "divergence": either(_part(DIVERGENCES, "function of two samples"), constant(None)),
+    "divergence": either(
+        one_of(DIVERGENCES), kind("a function (x, y, generator)", callable), constant(None)
+    ),
     "divergence_weight": real(0, math.inf, "left"),
     "beta": real(0, math.inf, "left"),
     "capacity": either(real(0, math.inf, "left"), constant(None)),
@@ -89,7 +98,7 @@ _RULES = {
     "n_draws": integer(1),
     "device": kind("a str or torch.device", lambda value: isinstance(value, (str, torch.device))),
     "random_state": either(
-        integer(0),
+        integer(0, 2**32),
         kind("a numpy RandomState", lambda value: isinstance(value, np.random.RandomState)),
         constant(None),
     ),
@@ -322,12 +331,15 @@ class BaseVAE(BaseEstimator):
         blocks = [(family, names.count(name)) for name, family in families.items()]
         blocks = [(family, n_columns) for family, n_columns in blocks if n_columns]
         # More rows than the steps can visit, or than judge the weights, are not looked at.
-        fitted = table.take(kept[: self._n_steps(len(kept)) * self._batch_size()])
-        judges = table.take(held_out[:EVALUATION_SIZE])
+        kept = kept[: self._n_steps(len(kept)) * self._batch_size()]
+        judges = held_out[:EVALUATION_SIZE]
         if self.robust and len(raw.values) >= _FEWEST_ROWS_TO_HOLD_OUT:
-            typical = self._typical(blocks, fitted, judges, device, random_state)
+            parts = table.take(kept), table.take(judges)
+            typical = self._typical(blocks, *parts, device, random_state)
             self.n_left_out_ = int(np.sum(~typical[0]))
-            fitted, judges = fitted.take(typical[0]), judges.take(typical[1])
+            kept, judges = kept[typical[0]], judges[typical[1]]
+            table = self.table_.refit_units(raw.take(kept)).encode(raw)
+        fitted, judges = table.take(kept), table.take(judges)
         model = self._model(blocks, fitted, random_state)
         self.draws_ = _scoring.draws(self.n_draws, model.latent_dim, _seed(random_state))
         history = self._train(model, fitted, judges, device, random_state)
@@ -375,8 +387,12 @@ class BaseVAE(BaseEstimator):
             choice = chosen.get(name, "auto")
             if choice == "auto":
                 choice = "bernoulli" if boolean else "gaussian"
-            if callable(choice):
-                families[choice.__name__] = choice
+            if not isinstance(choice, str):
+                if families.setdefault(choice.__name__, choice) is not choice:
+                    raise ValueError(
+                        f"The 'likelihoods' parameter of {type(self).__name__} has two classes "
+                        f"named {choice.__name__!r}. Rename one."
+                    )
                 choice = choice.__name__
             names.append(choice)
         return families, names
@@ -395,7 +411,9 @@ class BaseVAE(BaseEstimator):
         blocks = [(StudentT if f.domain == "real" else f, n_columns) for f, n_columns in blocks]
         model = robust._model(blocks, table, random_state)
         nothing = table.take(slice(0))
-        robust._train(model, table, nothing, device, random_state, trimming=_TRIMMING)
+        history = robust._train(model, table, nothing, device, random_state, trimming=_TRIMMING)
+        if history["step"][-1:] != [robust.max_steps]:
+            raise KeyboardInterrupt("in the robust phase: there are no weights to keep yet")
         model.to("cpu", torch.float64)
         eps = _scoring.draws(_ROBUST_DRAWS, model.latent_dim, _seed(random_state))
         where = scoring_device(self.device)
@@ -482,6 +500,7 @@ class BaseVAE(BaseEstimator):
 
     def _scores(self, table):
         """Compute what `score_samples` returns, for an encoded table."""
+        _RULES["bound"].check("bound", self.bound, self)
         if self.bound == "elbo":
             return self._elbo(table)
         device = scoring_device(self.device)
@@ -523,8 +542,9 @@ def _training_device(estimator):
 
 def scoring_device(name):
     """Where to score: float64 rules out MPS, and a model may outlive its GPU."""
-    cuda = torch.cuda.is_available() and str(name).startswith(("auto", "cuda"))
-    return torch.device("cuda" if str(name) == "auto" else name) if cuda else torch.device("cpu")
+    device = torch.device("cuda" if name == "auto" else name)
+    is_present = device.type == "cuda" and (device.index or 0) < torch.cuda.device_count()
+    return device if is_present else torch.device("cpu")
 
 
 def _listed(names):

@@ -98,9 +98,10 @@ def real(low, high, closed):
     return Rule(f"a float in the range {left}{low}, {high}{right}", _is_real, inside)
 
 
-def integer(low):
-    """Require an integer of at least `low`."""
-    return Rule(f"an int in the range [{low}, inf)", _is_integer, lambda value: value >= low)
+def integer(low, high=math.inf):
+    """Require an integer of at least `low` and below `high`."""
+    described = f"an int in the range [{low}, {high})"
+    return Rule(described, _is_integer, lambda value: low <= value < high)
 
 
 def one_of(names):

@@ -40,6 +40,7 @@ def main(arguments=None):
 def _demo(folder, seed):
     """Fit healthy patients, score all others, compare, explain, write scores and picture."""
     plt = _pyplot()
+    folder.mkdir(parents=True, exist_ok=True)
     X, y = load_thyroid(return_X_y=True, as_frame=True)
     train, test = _split(y.to_numpy(), seed)
     print(f"Thyroid table: fitting {len(train)} healthy patients, scoring {len(test)} others.")

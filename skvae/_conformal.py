@@ -36,4 +36,5 @@ def threshold(held_out_scores, false_alarm_rate):
     scores = np.sort(np.asarray(held_out_scores, dtype=np.float64))
     # Rounded first, for 0.29 * 100 is 28.999999999999996.
     k = int(np.floor(np.round(false_alarm_rate * (len(scores) + 1), 9)))
+    k = min(k, len(scores))
     return float(scores[k - 1]) if k > 0 else None

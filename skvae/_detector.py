@@ -101,7 +101,8 @@ default=None
         smallest of their scores, ``k = floor(false_alarm_rate * (m + 1))``: a fresh row
         that is exchangeable with the training rows is flagged with at most this
         probability. If k = 0 (fewer than 99 held-out rows at the default), it is this
-        quantile of the scores of all rows passed to `fit`, and nothing is guaranteed.
+        quantile of the scores of all rows passed to `fit`, and nothing is guaranteed. The
+        held-out rows also choose which weights are kept, which this bound does not count.
 
     Attributes
     ----------
@@ -111,15 +112,15 @@ default=None
         How columns are encoded; ``table_.columns_`` states each one's noise model.
     history_ : dict of str to list
         By ``step``: the ELBO in nats per row of the batches since the entry before,
-        ``train``, and of held-out rows, ``validation`` (NaN where none are held out).
+        ``train``, and of held-out rows not left out, ``validation`` (NaN without any).
     n_steps_ : int
-        Steps taken.
+        Steps taken, up to the last evaluation if the fit was interrupted.
     n_left_out_ : int
         Rows that `robust` left out of the fit.
     draws_ : ndarray of shape (n_draws, 1, latent_dim)
         Standard normal noise shared by all scores.
     baseline_ : ndarray of shape (n_features + 1,)
-        Medians over (at most 10,000) training rows of the parts of `explain`, in nats.
+        Medians over (at most 10,000) fitted rows of the parts of `explain`, in nats.
     n_features_in_ : int
         Columns seen in `fit`.
     feature_names_in_ : ndarray of shape (n_features_in_,)

@@ -5,7 +5,7 @@ scaled, "binary" ones stay 0 and 1. The model's columns are grouped by noise mod
 everything public is in the user's order.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -92,6 +92,9 @@ class Column:
     scale: float
 
 
+UNIT = ("exponent", "loc", "scale")
+
+
 class TableEncoder:
     """Encoding of a table's columns, learned from training rows.
 
@@ -145,21 +148,40 @@ class TableEncoder:
         ValueError
             If a column holds values outside its noise model's domain.
         """
-        self._domains = [DOMAINS[self.families[name]] for name in likelihoods]
-        units = [
-            domain.unit(values) for domain, values in zip(self._domains, raw.values.T, strict=True)
-        ]
-        self.columns_ = [
-            Column(name, likelihood, boolean, *unit)
-            for name, likelihood, boolean, unit in zip(
-                raw.names, likelihoods, raw.boolean, units, strict=True
-            )
-        ]
         self._is_frame = raw.is_frame
-        self.check(raw)
+        self._domains = [DOMAINS[self.families[name]] for name in likelihoods]
         rank = list(self.families).index
         self.order_ = np.argsort([rank(name) for name in likelihoods], kind="stable")
-        exponents, self._locs, self._scales = (np.array(part) for part in zip(*units, strict=True))
+        self.columns_ = [
+            Column(name, likelihood, boolean, *domain.unit(values))
+            for name, likelihood, boolean, domain, values in zip(
+                raw.names, likelihoods, raw.boolean, self._domains, raw.values.T, strict=True
+            )
+        ]
+        self.check(raw)
+        return self._note_units()
+
+    def refit_units(self, raw):
+        """Measure the columns anew by some of the training rows.
+
+        Parameters
+        ----------
+        raw : RawTable
+            A column that does not vary here keeps its unit.
+
+        Returns
+        -------
+        self : TableEncoder
+        """
+        varies = np.fmax.reduce(raw.values, axis=0) > np.fmin.reduce(raw.values, axis=0)
+        for j in np.flatnonzero(varies):
+            unit = zip(UNIT, self._domains[j].unit(raw.values[:, j]), strict=True)
+            self.columns_[j] = replace(self.columns_[j], **dict(unit))
+        return self._note_units()
+
+    def _note_units(self):
+        units = [[getattr(column, field) for field in UNIT] for column in self.columns_]
+        exponents, self._locs, self._scales = np.array(units).T
         self._exponents = exponents.astype(np.int32)
         self.log_jacobian_ = -(np.log(self._scales) + exponents * np.log(2.0))
         return self

@@ -40,9 +40,9 @@ def train(
     capacity,
     divergence,
     divergence_weight,
-    trimming,
     generator,
-    verbose,
+    trimming=0.0,
+    verbose=0,
 ):
     """Fit the weights of `model` in place.
 
@@ -65,11 +65,11 @@ def train(
         In nats, reached half-way.
     divergence : callable or None
     divergence_weight : float
-    trimming : float in [0, 1)
-        Share of each batch, the rows with the lowest ELBO, that does not count.
     generator : torch.Generator
         On the device of the rows.
-    verbose : bool or int
+    trimming : float in [0, 1), default=0
+        Share of each batch, the rows with the lowest ELBO, that does not count.
+    verbose : bool or int, default=0
         Whether to show a progress bar.
 
     Returns
@@ -110,7 +110,7 @@ def train(
             torch.nn.utils.clip_grad_norm_(model.parameters(), clip)
             optimizer.step()
             monitor.record(step, terms.log_weight().detach().mean())
-            if step >= schedule.end:
+            if step == schedule.end < max_steps:
                 break
         monitor.check_convergence()
     except KeyboardInterrupt:

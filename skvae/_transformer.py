@@ -102,15 +102,15 @@ default=None
         How columns are encoded; ``table_.columns_`` states each one's noise model.
     history_ : dict of str to list
         By ``step``: the ELBO in nats per row of the batches since the entry before,
-        ``train``, and of held-out rows, ``validation`` (NaN where none are held out).
+        ``train``, and of held-out rows not left out, ``validation`` (NaN without any).
     n_steps_ : int
-        Steps taken.
+        Steps taken, up to the last evaluation if the fit was interrupted.
     n_left_out_ : int
         Rows that `robust` left out of the fit.
     draws_ : ndarray of shape (n_draws, 1, latent_dim)
         Standard normal noise shared by all scores.
     baseline_ : ndarray of shape (n_features + 1,)
-        Medians over (at most 10,000) training rows of the parts of `explain`, in nats.
+        Medians over (at most 10,000) fitted rows of the parts of `explain`, in nats.
     n_features_in_ : int
         Columns seen in `fit`.
     feature_names_in_ : ndarray of shape (n_features_in_,)

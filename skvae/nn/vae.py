@@ -166,8 +166,11 @@ def objective(terms, *, beta=1.0, capacity=None, divergence=0.0, trimming=0.0):
     beta-VAE", 2018, arXiv:1804.03599, for the capacity. Shen and Sanghavi, "Learning with
     Bad Training Data via Iterative Trimmed Loss Minimization", 2019, arXiv:1810.11874.
     """
-    n_counted = math.ceil((1 - trimming) * len(terms.kl))
-    counted = terms.log_weight().detach().topk(n_counted).indices
-    kl = terms.kl[counted].mean()
+    kl, log_prob = terms.kl, terms.log_prob.sum(-1)
+    if trimming > 0:
+        n_counted = math.ceil((1 - trimming) * len(kl))
+        counted = (log_prob - kl).detach().topk(n_counted).indices
+        kl, log_prob = kl[counted], log_prob[counted]
+    kl = kl.mean()
     distance = kl if capacity is None else (kl - capacity).abs()
-    return beta * distance - terms.log_prob.sum(-1)[counted].mean() + divergence
+    return beta * distance - log_prob.mean() + divergence
