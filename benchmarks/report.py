@@ -18,6 +18,9 @@ def quality():
     paths = sorted((HERE / "results" / "quality").glob("*.jsonl"))
     records = [json.loads(line) for path in paths for line in path.read_text().splitlines()]
     frame = pd.DataFrame(records)
+    if "error" in frame:  # a method that failed on a table is not compared
+        failed = frame.loc[frame["error"].notna(), "method"].unique()
+        frame = frame[~frame["method"].isin(failed)].drop(columns="error")
     complete = frame.groupby("method")["table"].nunique() == frame["table"].nunique()
     frame = frame[frame["method"].isin(complete.index[complete])]
     return frame.groupby(["setting", "method", "table"]).mean(numeric_only=True).reset_index()

@@ -21,7 +21,16 @@ RESULTS = Path(__file__).parent / "results" / "quality"
 
 
 def measure(data, method, table, setting, seed):
-    """Fit and score once; a record with quality and seconds."""
+    """Fit and score once; a record with quality and seconds, or with the error raised."""
+    run = {"method": method, "table": table, "setting": setting, "seed": seed}
+    try:
+        return run | results(data, method, table, setting, seed)
+    except Exception as error:  # a rival that cannot do a table must not stop the others
+        return run | {"error": repr(error)}
+
+
+def results(data, method, table, setting, seed):
+    """Quality and seconds of one fit."""
     X_train, X_test, y_test = split(*load(data, table), seed, setting)
     detector = METHODS[method](seed)
     with threadpool_limits(1), warnings.catch_warnings():
@@ -32,10 +41,6 @@ def measure(data, method, table, setting, seed):
         scores = detector.anomaly_scores(X_test)
         scored = time.perf_counter()
     return {
-        "method": method,
-        "table": table,
-        "setting": setting,
-        "seed": seed,
         "auroc": round(float(roc_auc_score(y_test, scores)), 5),
         "average_precision": round(float(average_precision_score(y_test, scores)), 5),
         "fit_seconds": round(fitted - start, 4),
