@@ -107,6 +107,7 @@ def quality_sections():
             ax.scatter(seconds, auroc, color=color)
             ax.annotate(method, (seconds, auroc), (4, 3), textcoords="offset points", fontsize=8)
         ax.set_xscale("log")
+        ax.margins(x=0.25)
         ax.set_xlabel("seconds to fit all tables on one thread")
         ax.set_ylabel("mean AUROC")
         ax.set_title(title.split(":")[0])
