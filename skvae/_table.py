@@ -406,4 +406,10 @@ def _object_numbers(cells, names):
                     f"Column {name!r} holds strings: {cell!r} in row {row}. Turn them into "
                     "numbers or booleans, or leave the column out."
                 )
-    return np.where(pd.isna(cells), np.nan, cells).astype(np.float64)
+    cells = np.where(pd.isna(cells), np.nan, cells)
+    try:
+        return cells.astype(np.float64)
+    except TypeError as error:
+        wrong = [at for at, cell in np.ndenumerate(cells) if not hasattr(cell, "__float__")]
+        where = "".join(f"Column {names[j]!r} in row {row}: " for row, j in wrong[:1])
+        raise TypeError(f"{where}{error}") from error

@@ -191,7 +191,7 @@ REFUSED = [  # table, error, what it says
     (np.array([[1 + 2j]]), ValueError, "Complex data not supported"),
     (pd.DataFrame({"a": [1 + 2j]}), ValueError, "Column 'a'"),
     (pd.DataFrame({"a": pd.period_range("2020", periods=2, freq="D")}), TypeError, "Period"),
-    (np.array([[{}]], dtype=object), TypeError, "dict"),
+    (np.array([[1.0, {}]], dtype=object), TypeError, "Column 1 in row 0: float() argument must be"),
     (sparse.eye_array(3), TypeError, "Sparse input is not supported: skvae needs a dense table"),
     (np.zeros(3), ValueError, "Expected 2D array, got 1D array"),
     (pd.Series([1.0, 2.0]), ValueError, "Expected a 2-dimensional container"),
