@@ -325,8 +325,9 @@ class BaseVAE(BaseEstimator):
         validate_data(self, X, skip_check_array=True)
         families, names = self._families(raw)
         self.table_ = TableEncoder({name: family.domain for name, family in families.items()})
-        table = self.table_.fit(raw, names).encode(raw)
         held_out, kept = self._split(len(raw.values), random_state)
+        # All rows are checked, but those held out have no part in the columns' units.
+        table = self.table_.fit(raw, names).fit(raw.take(kept), names).encode(raw)
         self.n_left_out_ = 0
         blocks = [(family, names.count(name)) for name, family in families.items()]
         blocks = [(family, n_columns) for family, n_columns in blocks if n_columns]
