@@ -1,14 +1,18 @@
 """VAEAnomalyDetector: what is about anomalies."""
 
 import numpy as np
-from sklearn.base import OutlierMixin
+from sklearn.base import OutlierMixin, clone
 from sklearn.metrics import average_precision_score
+from sklearn.model_selection import KFold, cross_validate
+from sklearn.utils.validation import check_is_fitted
 
-from ._base import BaseVAE
-from ._checks import either, one_of, real
-from ._conformal import threshold
+from ._base import BaseVAE, _random_state
+from ._checks import constant, either, integer, one_of, real
+from ._conformal import discoveries, p_values, threshold
 
 __all__ = ["VAEAnomalyDetector", "anomaly_average_precision"]
+
+_FOLDS = 5  # of a table too small to hold rows out
 
 
 class VAEAnomalyDetector(OutlierMixin, BaseVAE):
@@ -97,12 +101,18 @@ default=None
         A float in (0, 0.5] puts the threshold where that share of the rows passed to
         `fit` is below. "auto" puts it by `false_alarm_rate`.
     false_alarm_rate : float, default=0.01
-        With ``contamination="auto"`` and m held-out rows the threshold is the k-th
-        smallest of their scores, ``k = floor(false_alarm_rate * (m + 1))``: a fresh row
-        that is exchangeable with the training rows is flagged with at most this
-        probability. If k = 0 (fewer than 99 held-out rows at the default), it is this
-        quantile of the scores of all rows passed to `fit`, and nothing is guaranteed. The
-        held-out rows also choose which weights are kept, which this bound does not count.
+        With ``contamination="auto"`` and m calibration rows the threshold is the k-th
+        smallest of their scores, ``k = floor(false_alarm_rate * (m + 1))``: rows whose
+        p-value is at most this rate are flagged, of fresh rows that are exchangeable with
+        the training rows at most this share. If k = 0 (fewer than 99 calibration rows at
+        the default), it is this quantile of the scores of all rows passed to `fit`, and
+        nothing is guaranteed.
+    cv : int, "auto" or None, default="auto"
+        Folds of cross-calibration, for tables of which few rows can be held out: a model
+        fitted anew to the rows outside a fold scores those within, so that every row of
+        the table calibrates; it takes as many more fits. None: the rows held out
+        calibrate. "auto" takes 5 folds where the table is too small to hold any out, else
+        None.
 
     Attributes
     ----------
@@ -127,8 +137,10 @@ default=None
         Names of the columns, where X had names that are all strings.
     offset_ : float
         Threshold in nats: rows with ``score_samples`` below it are anomalies.
+    calibration_scores_ : ndarray of shape (m,)
+        Scores of the calibration rows, behind `p_values`, in nats and ascending.
     n_calibration_ : int
-        Held-out rows behind the threshold; 0 if it is a quantile of all rows passed to
+        Calibration rows behind the threshold; 0 if it is a quantile of all rows passed to
         `fit`.
 
     See Also
@@ -145,10 +157,19 @@ default=None
     scikit-learn's ``"average_precision"`` would measure how well the normal rows are
     found; `skvae.anomaly_average_precision` is for the anomalies.
 
+    p-values are those of split-conformal prediction. With folds (`cv`) the calibration
+    rows are scored by models of fewer rows than the one that scores fresh rows, so that
+    p-values come out too large rather than too small, but without a proof: a
+    cross-conformal p-value, which has one, compares the scores of each fold's own model,
+    and no single threshold on `score_samples` would agree with it.
+
     References
     ----------
     Kingma and Welling, "Auto-Encoding Variational Bayes", 2014, arXiv:1312.6114.
     Tomczak and Welling, "VAE with a VampPrior", 2018, arXiv:1705.07120.
+    Vovk, "Cross-conformal predictors", 2015, arXiv:1208.0806.
+    Barber, Candes, Ramdas and Tibshirani, "Predictive inference with the jackknife+",
+    2021, arXiv:1905.02928.
 
     Examples
     --------
@@ -164,6 +185,7 @@ default=None
     _rules = BaseVAE._rules | {
         "contamination": either(one_of(["auto"]), real(0, 0.5, "right")),
         "false_alarm_rate": real(0, 1, "neither"),
+        "cv": either(integer(2), one_of(["auto"]), constant(None)),
     }
 
     def __init__(
@@ -192,6 +214,7 @@ default=None
         verbose=0,
         contamination="auto",
         false_alarm_rate=0.01,
+        cv="auto",
     ):
         super().__init__(
             latent_dim=latent_dim,
@@ -219,6 +242,7 @@ default=None
         )
         self.contamination = contamination
         self.false_alarm_rate = false_alarm_rate
+        self.cv = cv
 
     def decision_function(self, X):
         """Score of each row above the threshold, in nats; negative for anomalies.
@@ -258,18 +282,164 @@ default=None
         """
         return np.where(self.decision_function(X) >= 0, 1, -1)
 
+    def p_values(self, X):
+        """Conformal p-value of each row: how rarely a normal row scores as low.
+
+        Parameters
+        ----------
+        X : array-like or DataFrame of shape (n_samples, n_features)
+
+        Returns
+        -------
+        p_values : ndarray of shape (n_samples,)
+            ``(1 + count) / (1 + m)``: the count is of those among the m calibration rows
+            whose score is not above the row's. A row that is exchangeable with them has
+            at most the p-value a with probability at most a.
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError, ValueError, TypeError
+            As `score_samples`; and ValueError if no row calibrates.
+
+        See Also
+        --------
+        calibrate : Take other calibration rows.
+
+        Notes
+        -----
+        Held-out rows are taken as they come, those that `robust` calls far from all
+        others too: fresh normal rows have such a tail as well. Where the training table
+        is contaminated, so are they, and p-values come out too large: false alarms stay
+        below their rate, but at a contamination above `false_alarm_rate` few anomalies
+        are found. `calibrate` takes rows known to be normal instead.
+
+        References
+        ----------
+        Bates, Candes, Lei, Romano and Sesia, "Testing for outliers with conformal
+        p-values", 2023, arXiv:2104.08279.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from skvae import VAEAnomalyDetector
+        >>> X = np.random.RandomState(0).normal(size=(500, 2))
+        >>> detector = VAEAnomalyDetector(max_steps=50, validation_fraction=0, random_state=0)
+        >>> detector = detector.fit(X[:300])
+        >>> detector.calibrate(X[300:]).p_values([[9.0, -9.0]]).round(3)
+        array([0.005])
+        """
+        scores = self.score_samples(X)
+        if len(self.calibration_scores_) == 0:
+            raise ValueError(
+                f"No row calibrates this {type(self).__name__}, which was fitted with "
+                f"validation_fraction={self.validation_fraction!r} and cv={self.cv!r}. Call "
+                "calibrate(X_normal), or fit with cv=5."
+            )
+        return p_values(scores, self.calibration_scores_)
+
+    def detect(self, X, fdr=0.05):
+        """Select the anomalies among some rows with a bounded share of false discoveries.
+
+        Parameters
+        ----------
+        X : array-like or DataFrame of shape (n_samples, n_features)
+            Rows to judge together: whether one is selected depends on the others.
+        fdr : float, default=0.05
+            Bound on the expected share of normal rows among those selected.
+
+        Returns
+        -------
+        selected : bool ndarray of shape (n_samples,)
+            By Benjamini and Hochberg's procedure on `p_values`. With m calibration rows
+            it selects at least ``n_samples / (fdr * (m + 1))`` rows or none.
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError, ValueError, TypeError
+            As `p_values`; and if fdr is no float in (0, 1).
+
+        References
+        ----------
+        Benjamini and Hochberg, "Controlling the False Discovery Rate", 1995,
+        doi:10.1111/j.2517-6161.1995.tb02031.x.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from skvae import VAEAnomalyDetector
+        >>> X = np.random.RandomState(0).normal(size=(500, 2))
+        >>> detector = VAEAnomalyDetector(max_steps=50, validation_fraction=0, random_state=0)
+        >>> detector = detector.fit(X[:300])
+        >>> detector.calibrate(X[300:]).detect([[0.0, 0.0], [9.0, -9.0], [1.0, 1.0]])
+        array([False,  True, False])
+        """
+        real(0, 1, "neither").check("fdr", fdr, self)
+        return discoveries(self.p_values(X), fdr)
+
+    def calibrate(self, X):
+        """Let given normal rows calibrate p-values and the threshold.
+
+        Parameters
+        ----------
+        X : array-like or DataFrame of shape (n_samples, n_features)
+            Normal rows, none of which was fitted, as those to be judged will be.
+
+        Returns
+        -------
+        self : VAEAnomalyDetector
+            With new `calibration_scores_`, `n_calibration_` and `offset_`; the last by
+            `false_alarm_rate`, whatever `contamination` is.
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError, ValueError, TypeError
+            As `score_samples`; and ValueError if there are too few rows for
+            `false_alarm_rate`. Nothing has changed then.
+        """
+        check_is_fitted(self)
+        self._rules["false_alarm_rate"].check("false_alarm_rate", self.false_alarm_rate, self)
+        scores = np.sort(self.score_samples(X))
+        offset = threshold(scores, self.false_alarm_rate)
+        if offset is None:
+            raise ValueError(
+                f"A false_alarm_rate of {self.false_alarm_rate!r} needs at least "
+                f"{int(np.ceil(1 / self.false_alarm_rate)) - 1} calibration rows. Got "
+                f"{len(scores)}. Pass more, or raise false_alarm_rate to 1 / {len(scores) + 1}."
+            )
+        self.calibration_scores_, self.n_calibration_, self.offset_ = scores, len(scores), offset
+        return self
+
     def _fit(self, X):
         raw, held_out = super()._fit(X)
-        self.n_calibration_ = 0
-        share = self.contamination
-        if share == "auto":
-            scores = self._by_chunk(self._scores, raw.take(held_out))
-            self.offset_ = threshold(scores, self.false_alarm_rate)
-            if self.offset_ is not None:
-                self.n_calibration_ = len(scores)
-                return
-            share = self.false_alarm_rate
-        self.offset_ = float(np.quantile(self._by_chunk(self._scores, raw), share))
+        self.calibration_scores_ = np.sort(self._unseen_scores(X, raw, held_out))
+        by_rate = self.contamination == "auto"
+        share = self.false_alarm_rate if by_rate else self.contamination
+        offset = threshold(self.calibration_scores_, share) if by_rate else None
+        self.n_calibration_ = 0 if offset is None else len(self.calibration_scores_)
+        if offset is None:
+            offset = float(np.quantile(self._by_chunk(self._scores, raw), share))
+        self.offset_ = offset
+
+    def _unseen_scores(self, X, raw, held_out):
+        """Scores of calibration rows, none by a model that was fitted to them."""
+        n_folds = self.cv
+        if n_folds == "auto":
+            too_small = len(held_out) == 0 and self.validation_fraction > 0
+            n_folds = _FOLDS if too_small else None
+        if n_folds is None or len(raw.values) < 3:
+            return self._by_chunk(self._scores, raw.take(held_out))
+        random_state = _random_state(self.random_state)
+        folds = KFold(min(n_folds, len(raw.values)), shuffle=True, random_state=random_state)
+        fits = cross_validate(
+            clone(self).set_params(cv=None),
+            X,
+            cv=folds,
+            error_score="raise",
+            return_estimator=True,
+            return_indices=True,
+        )
+        pairs = zip(fits["estimator"], fits["indices"]["test"], strict=True)
+        return np.concatenate([fit._by_chunk(fit._scores, raw.take(fold)) for fit, fold in pairs])
 
 
 def anomaly_average_precision(estimator, X, y):

@@ -485,7 +485,18 @@ def test_array_to_score_must_be_like_the_one_fitted(model, table, spoil, message
 
 
 @pytest.mark.parametrize(
-    "method", ["score_samples", "negative_elbo", "explain", "score", "decision_function", "predict"]
+    "method",
+    [
+        "score_samples",
+        "negative_elbo",
+        "explain",
+        "score",
+        "decision_function",
+        "predict",
+        "p_values",
+        "detect",
+        "calibrate",
+    ],
 )
 def test_unfitted_estimator_says_so(table, method):
     with pytest.raises(NotFittedError, match="VAEAnomalyDetector instance is not fitted yet"):

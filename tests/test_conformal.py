@@ -1,12 +1,13 @@
-"""The threshold against exact arithmetic, and its promise by simulation."""
+"""p-values and thresholds against exact arithmetic, their promises by simulation."""
 
 import math
 from fractions import Fraction
 
 import numpy as np
 import pytest
+from scipy.stats import chisquare
 
-from skvae._conformal import threshold
+from skvae._conformal import discoveries, p_values, threshold
 
 SIZES = [1, 2, 19, 20, 98, 99, 100, 199, 999, 12_345]
 RATES = ["0.001", "0.01", "0.05", "0.07", "0.1", "0.29", "0.3", "0.57", "0.58", "0.7", "0.999"]
@@ -48,3 +49,64 @@ def test_the_order_of_the_scores_does_not_matter():
     kept = scores.copy()
     assert threshold(scores, 0.05) == threshold(scores[::-1], 0.05) == threshold(list(scores), 0.05)
     assert np.array_equal(scores, kept)
+
+
+# p-values.
+
+
+@pytest.mark.parametrize("n_values", [3, 50, 10**9])  # with many ties, some, none
+def test_a_p_value_counts_the_calibration_scores_that_are_not_above(n_values):
+    rng = np.random.default_rng(0)
+    calibration, scores = (rng.integers(n_values, size=n) / n_values for n in (40, 200))
+    expected = [(1 + sum(c <= score for c in calibration)) / 41 for score in scores]
+    np.testing.assert_array_equal(p_values(scores, np.sort(calibration)), expected)
+
+
+def test_without_calibration_scores_every_p_value_is_1():
+    np.testing.assert_array_equal(p_values(np.array([-9.0, 9.0]), np.empty(0)), [1, 1])
+
+
+@pytest.mark.parametrize("rate", RATES)
+@pytest.mark.parametrize("m", SIZES)
+def test_a_score_is_below_the_threshold_where_its_p_value_is_at_most_the_rate(m, rate):
+    rng = np.random.default_rng(0)
+    calibration, scores = (np.sort(rng.integers(m, size=n)).astype(float) for n in (m, 1000))
+    scores = np.r_[scores, -1.0, m, calibration]
+    offset = threshold(calibration, float(rate))
+    below = scores < (-math.inf if offset is None else offset)
+    np.testing.assert_array_equal(p_values(scores, calibration) <= float(rate), below)
+
+
+@pytest.mark.parametrize("m", [9, 99, 1000])
+def test_p_values_of_fresh_rows_are_uniform(m):
+    rng = np.random.default_rng(0)
+    trials = rng.standard_cauchy((20_000, m + 1)) if m < 1000 else rng.normal(size=(2000, m + 1))
+    fresh = [p_values(row[:1], np.sort(row[1:]))[0] for row in trials]
+    ranks = np.round(np.array(fresh) * (m + 1)).astype(int)
+    assert ranks.min() >= 1
+    counts = np.histogram(ranks, bins=min(m + 1, 10), range=(0.5, m + 1.5))[0]
+    assert chisquare(counts, counts.sum() * np.full(10, 0.1)).pvalue > 0.001
+
+
+# Selections.
+
+
+@pytest.mark.parametrize("fdr", [0.01, 0.1, 0.5])
+def test_discoveries_are_those_of_benjamini_and_hochberg(fdr):
+    for seed in range(20):
+        p = np.random.default_rng(seed).beta(0.3, 1, size=50).round(3).clip(0.001)
+        ordered = np.sort(p)
+        met = np.flatnonzero(ordered <= fdr * np.arange(1, 51) / 50 + 1e-12)
+        bound = ordered[met[-1]] if len(met) else 0.0
+        np.testing.assert_array_equal(discoveries(p, fdr), p <= bound)
+
+
+def test_the_share_of_false_discoveries_keeps_to_its_bound():
+    rng, shares = np.random.default_rng(0), []
+    for _ in range(1000):
+        calibration = np.sort(rng.normal(size=500))
+        scores = np.r_[rng.normal(size=90), rng.normal(-4, size=10)]
+        selected = discoveries(p_values(scores, calibration), 0.1)
+        shares.append(selected[:90].sum() / max(1, selected.sum()))
+    error = np.std(shares) / math.sqrt(len(shares))
+    assert 0.05 < np.mean(shares) <= 0.1 * 0.9 + 4 * error

@@ -1,13 +1,14 @@
 """What is about anomalies: labels, the threshold, and scoring with labels."""
 
 import pickle
+from copy import copy
 from itertools import product
 
 import numpy as np
 import pytest
 from sklearn.base import clone
 from sklearn.ensemble import IsolationForest
-from sklearn.model_selection import GridSearchCV, StratifiedKFold, cross_val_score
+from sklearn.model_selection import GridSearchCV, KFold, StratifiedKFold, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -99,6 +100,123 @@ def test_labels_do_not_change_the_fit(detector, labelled):
     X, y = labelled
     with_labels = clone(detector).fit(X, y).decision_function(X)
     np.testing.assert_array_equal(with_labels, clone(detector).fit(X).decision_function(X))
+
+
+# p-values and selections.
+
+
+def test_p_values_compare_with_the_rows_held_out(detector, fitted, table, labelled):
+    held_out = np.random.RandomState(0).permutation(400)[:40]
+    scores = np.sort(fitted.score_samples(table[held_out]))
+    np.testing.assert_array_equal(fitted.calibration_scores_, scores)
+    X, _ = labelled
+    expected = [(1 + np.sum(scores <= score)) / 41 for score in fitted.score_samples(X)]
+    np.testing.assert_array_equal(fitted.p_values(X), expected)
+
+
+@pytest.mark.parametrize("rate", [0.03, 0.1, 0.5])
+def test_rows_are_flagged_where_their_p_value_is_at_most_the_rate(detector, labelled, rate):
+    X, _ = labelled
+    fitted = clone(detector).set_params(false_alarm_rate=rate).fit(X)
+    np.testing.assert_array_equal(fitted.predict(X) == -1, fitted.p_values(X) <= rate)
+
+
+def test_contamination_moves_the_threshold_but_no_p_value(detector, fitted, table):
+    other = clone(detector).set_params(contamination=0.1).fit(table)
+    assert other.offset_ != fitted.offset_
+    np.testing.assert_array_equal(other.p_values(table), fitted.p_values(table))
+
+
+@pytest.mark.parametrize("robust", [True, False])
+@pytest.mark.parametrize("likelihood", ["gaussian", "student_t"])
+def test_rows_held_out_change_nothing_but_the_calibration(detector, table, robust, likelihood):
+    parts = {"robust": robust, "likelihoods": likelihood, "n_iter_no_change": None}
+    held_out = np.random.RandomState(0).permutation(400)[:40]
+    moved = table.copy()
+    moved[held_out] = 100 * moved[held_out] + 7
+    # One step, so that there are no weights for the held-out rows to choose among.
+    models = [clone(detector).set_params(max_steps=1, **parts).fit(X) for X in (table, moved)]
+    scores = [model.score_samples(table) for model in models]
+    np.testing.assert_array_equal(*scores)
+    assert (models[0].calibration_scores_ != models[1].calibration_scores_).all()
+
+
+def test_planted_anomalies_are_detected(detector, labelled):
+    X, y = labelled
+    detector = clone(detector).fit(X[:200]).calibrate(X[200:400])
+    selected = detector.detect(X[300:], fdr=0.2)
+    assert selected.dtype == bool
+    assert selected[y[300:] == -1].mean() > 0.8
+    assert selected[y[300:] == 1].mean() < 0.1
+    assert (detector.detect(X[300:]) <= selected).all()  # fewer at the default of 0.05
+
+
+@pytest.mark.parametrize(("fdr", "error"), [(0, ValueError), (1.0, ValueError), ("5 %", TypeError)])
+def test_a_rate_of_false_discoveries_is_checked(fitted, table, fdr, error):
+    with pytest.raises(error, match=r"'fdr' parameter of VAEAnomalyDetector must be a float .*Got"):
+        fitted.detect(table, fdr=fdr)
+
+
+# Other calibration rows.
+
+
+@pytest.mark.parametrize("contamination", ["auto", 0.2])
+def test_given_rows_calibrate_in_place_of_those_held_out(detector, table, contamination):
+    fitted = clone(detector).set_params(contamination=contamination).fit(table[:200])
+    assert fitted.calibrate(table[200:]) is fitted
+    scores = np.sort(fitted.score_samples(table[200:]))
+    np.testing.assert_array_equal(fitted.calibration_scores_, scores)
+    assert fitted.n_calibration_ == 200
+    assert fitted.offset_ == scores[1]  # floor(0.01 * 201) = 2
+    np.testing.assert_array_equal(fitted.predict(table) == -1, fitted.p_values(table) <= 0.01)
+
+
+@pytest.mark.parametrize(
+    ("rows", "params", "message"),
+    [
+        (slice(98), {}, r"false_alarm_rate of 0\.01 needs at least 99 calibration rows\. Got 98\."),
+        (slice(2), {"false_alarm_rate": 0.3}, r"needs at least 3 .* Got 2\. .* to 1 / 3\."),
+        (slice(0), {}, "0 sample"),
+        (slice(99), {"false_alarm_rate": 2}, "'false_alarm_rate' parameter of VAEAnomalyDetector"),
+    ],
+)
+def test_rows_that_cannot_calibrate_change_nothing(fitted, table, rows, params, message):
+    other = copy(fitted).set_params(**params)
+    before = vars(other).copy()
+    with pytest.raises(ValueError, match=message):
+        other.calibrate(table[rows])
+    assert vars(other) == before
+
+
+def test_without_calibration_rows_there_are_no_p_values(detector, table):
+    fitted = clone(detector).set_params(validation_fraction=0).fit(table)
+    message = (
+        r"No row calibrates .* validation_fraction=0 and cv='auto'\. Call calibrate\(X_normal\)"
+    )
+    with pytest.raises(ValueError, match=message):
+        fitted.p_values(table)
+    assert fitted.calibrate(table).p_values(table).shape == (400,)
+
+
+# Folds.
+
+
+@pytest.mark.parametrize(("n", "cv", "m"), [(2, "auto", 0), (3, "auto", 3), (19, "auto", 19)])
+def test_tables_too_small_to_hold_rows_out_calibrate_by_folds(table, n, cv, m):
+    fitted = VAEAnomalyDetector(max_steps=20, cv=cv, random_state=0).fit(table[:n])
+    assert len(fitted.calibration_scores_) == m
+
+
+def test_every_row_of_a_fold_is_scored_by_a_fit_to_the_others(detector, frame):
+    X = frame.iloc[:60]
+    fitted = clone(detector).set_params(max_steps=20, cv=3).fit(X)
+    scores = [
+        clone(detector).set_params(max_steps=20).fit(X.iloc[rest]).score_samples(X.iloc[fold])
+        for rest, fold in KFold(3, shuffle=True, random_state=0).split(X)
+    ]
+    np.testing.assert_array_equal(fitted.calibration_scores_, np.sort(np.concatenate(scores)))
+    plain = clone(detector).set_params(max_steps=20).fit(X)
+    np.testing.assert_array_equal(fitted.score_samples(X), plain.score_samples(X))
 
 
 # Model selection with labels.
