@@ -132,7 +132,7 @@ def block_rows(model, n_draws, device):
     if torch.device(device).type != "cpu":
         return 4096
     rows = _SERIAL_SIZE // (_widest(model) * max(1, n_draws))
-    return max(16, min(256, rows // 16 * 16))
+    return max(16, min(128, rows // 16 * 16))
 
 
 def _widest(model):

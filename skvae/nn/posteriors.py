@@ -12,7 +12,8 @@ import math
 import torch
 from torch import nn
 from torch.distributions import Independent, MultivariateNormal, Normal
-from torch.nn.functional import softplus
+from torch.nn.functional import linear as linear_map
+from torch.nn.functional import pad, softplus
 
 __all__ = ["DiagonalGaussian", "DiagonalNormal", "FullGaussian", "FullNormal", "Posterior"]
 
@@ -64,8 +65,8 @@ class DiagonalNormal(Independent):
         """
         precision = self.scale.square().reciprocal()
         constant = (self.loc.square() * precision + 2 * self.scale.log()).sum(-1)
-        cross = z @ (self.loc * precision).T
-        quadratic = z.square() @ precision.T - 2 * cross + constant
+        cross = product(z, self.loc * precision)
+        quadratic = product(z.square(), precision) - 2 * cross + constant
         return -0.5 * (quadratic + z.shape[-1] * math.log(2 * math.pi))
 
 
@@ -113,7 +114,7 @@ class FullNormal(MultivariateNormal):
         identity = torch.eye(k, dtype=z.dtype, device=z.device)
         whiten = torch.linalg.solve_triangular(self.scale_tril, identity, upper=False)
         centre = (whiten @ self.loc.unsqueeze(-1)).flatten()
-        white = (z @ whiten.flatten(0, 1).T - centre).unflatten(-1, (n, k))  # (..., n, k)
+        white = (product(z, whiten.flatten(0, 1)) - centre).unflatten(-1, (n, k))  # (..., n, k)
         log_det = self.scale_tril.diagonal(dim1=-2, dim2=-1).log().sum(-1)
         return -0.5 * (white.square().sum(-1) + k * math.log(2 * math.pi)) - log_det
 
@@ -205,9 +206,38 @@ def linear(n_inputs, n_outputs, generator):
     Returns
     -------
     layer : torch.nn.Linear
+        Gives equal rows equal bits, wherever they stand (see `product`).
     """
-    layer = nn.utils.skip_init(nn.Linear, n_inputs, n_outputs)
+    layer = nn.utils.skip_init(_Linear, n_inputs, n_outputs)
     bound = 1 / math.sqrt(n_inputs)
     nn.init.uniform_(layer.weight, -bound, bound, generator=generator)
     nn.init.uniform_(layer.bias, -bound, bound, generator=generator)
     return layer
+
+
+class _Linear(nn.Linear):
+    """A linear layer by `product`."""
+
+    def forward(self, x):
+        return product(x, self.weight, self.bias)
+
+
+def product(x, weight, bias=None):
+    """Compute ``x @ weight.T + bias``, with the same bits for rows that are equal.
+
+    With an odd inner dimension some processors' libraries add up every other row in another
+    order: a column of zeros makes it even.
+
+    Parameters
+    ----------
+    x : Tensor of shape (..., k)
+    weight : Tensor of shape (m, k)
+    bias : Tensor of shape (m,), optional
+
+    Returns
+    -------
+    product : Tensor of shape (..., m)
+    """
+    if x.shape[-1] % 2:
+        x, weight = pad(x, (0, 1)), pad(weight, (0, 1))
+    return linear_map(x, weight, bias)
