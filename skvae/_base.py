@@ -36,15 +36,14 @@ from .nn import (
     Likelihood,
     Posterior,
     Prior,
-    StudentT,
 )
 
 __all__ = []
 
 _FEWEST_ROWS_TO_HOLD_OUT = 20
 _CHUNK_ROWS = 16_384
-# The robust phase: how it differs from the fit, and which rows it leaves out.
-_ROBUST_PHASE = {
+# The robust member of the model: how it differs from the main one.
+_ROBUST_MEMBER = {
     "prior": "standard_normal",
     "prior_params": None,
     "posterior": "diagonal",
@@ -56,9 +55,7 @@ _ROBUST_PHASE = {
     "n_iter_no_change": None,
     "verbose": 0,
 }
-_TRIMMING = 0.2  # share of each batch that does not count
-_ROBUST_DRAWS = 4
-_FARTHEST_TYPICAL = 4.0  # times the median distance above the median of the negative ELBO
+_TRIMMING = 0.2  # share of each of its batches that does not count
 _REFERENCE_ROWS = 10_000  # of the training table, from which medians are taken
 
 
@@ -93,7 +90,7 @@ _RULES = {
     "max_steps": either(integer(1), one_of(["auto"])),
     "validation_fraction": real(0, 1, "left"),
     "n_iter_no_change": either(integer(1), constant(None)),
-    "robust": kind("a bool", lambda value: isinstance(value, (bool, np.bool_))),
+    "robust_weight": real(0, 1, "both"),
     "bound": one_of(["elbo", "iwae"]),
     "n_draws": integer(1),
     "device": kind("a str or torch.device", lambda value: isinstance(value, (str, torch.device))),
@@ -129,9 +126,9 @@ class BaseVAE(BaseEstimator):
         max_steps="auto",
         validation_fraction=0.1,
         n_iter_no_change=10,
-        robust=True,
+        robust_weight=0.35,
         bound="elbo",
-        n_draws=16,
+        n_draws=8,
         device="auto",
         random_state=None,
         verbose=0,
@@ -152,7 +149,7 @@ class BaseVAE(BaseEstimator):
         self.max_steps = max_steps
         self.validation_fraction = validation_fraction
         self.n_iter_no_change = n_iter_no_change
-        self.robust = robust
+        self.robust_weight = robust_weight
         self.bound = bound
         self.n_draws = n_draws
         self.device = device
@@ -328,19 +325,11 @@ class BaseVAE(BaseEstimator):
         held_out, kept = self._split(len(raw.values), random_state)
         # All rows are checked, but those held out have no part in the columns' units.
         table = self.table_.fit(raw, names).fit(raw.take(kept), names).encode(raw)
-        self.n_left_out_ = 0
         blocks = [(family, names.count(name)) for name, family in families.items()]
         blocks = [(family, n_columns) for family, n_columns in blocks if n_columns]
         # More rows than the steps can visit, or than judge the weights, are not looked at.
-        kept = kept[: self._n_steps(len(kept)) * self._batch_size()]
-        judges = held_out[:EVALUATION_SIZE]
-        if self.robust and len(raw.values) >= _FEWEST_ROWS_TO_HOLD_OUT:
-            parts = table.take(kept), table.take(judges)
-            typical = self._typical(blocks, *parts, device, random_state)
-            self.n_left_out_ = int(np.sum(~typical[0]))
-            kept, judges = kept[typical[0]], judges[typical[1]]
-            table = self.table_.refit_units(raw.take(kept)).encode(raw)
-        fitted, judges = table.take(kept), table.take(judges)
+        fitted = table.take(kept[: self._n_steps(len(kept)) * self._batch_size()])
+        judges = table.take(held_out[:EVALUATION_SIZE])
         model = self._model(blocks, fitted, random_state)
         self.draws_ = _scoring.draws(self.n_draws, model.latent_dim, _seed(random_state))
         history = self._train(model, fitted, judges, device, random_state)
@@ -348,7 +337,11 @@ class BaseVAE(BaseEstimator):
         for key in ("train", "validation"):
             history[key] = [float(elbo + shift) for elbo in history[key]]
         self.history_, self.n_steps_ = history, max(history["step"], default=0)
-        self.model_ = model.to("cpu", torch.float64).eval().requires_grad_(False)
+        self.model_ = _at_rest(model)
+        self.members_ = [(1.0, self.model_)]
+        if self.robust_weight > 0 and len(raw.values) >= _FEWEST_ROWS_TO_HOLD_OUT:
+            robust = self._robust_member(blocks, fitted, device, random_state)
+            self.members_ = [(1 - self.robust_weight, self.model_), (self.robust_weight, robust)]
         self.baseline_ = -np.median(self._terms(fitted.take(slice(_REFERENCE_ROWS))), axis=0)
         return raw, held_out
 
@@ -387,7 +380,7 @@ class BaseVAE(BaseEstimator):
         for name, boolean in zip(raw.names, raw.boolean, strict=True):
             choice = chosen.get(name, "auto")
             if choice == "auto":
-                choice = "bernoulli" if boolean else "gaussian"
+                choice = "bernoulli" if boolean else "heteroscedastic"
             if not isinstance(choice, str):
                 if families.setdefault(choice.__name__, choice) is not choice:
                     raise ValueError(
@@ -405,31 +398,14 @@ class BaseVAE(BaseEstimator):
         n_held_out = min(n_held_out, n - 1)
         return order[:n_held_out], order[n_held_out:]
 
-    def _typical(self, blocks, table, others, device, random_state):
-        """Which rows of two tables a short robust fit to one does not find far from most."""
-        robust = clone(self).set_params(**_ROBUST_PHASE)
+    def _robust_member(self, blocks, table, device, random_state):
+        """Fit a short and simple model to the rows of each batch that it finds usual."""
+        robust = clone(self).set_params(**_ROBUST_MEMBER)
         robust.max_steps = min(robust.max_steps, self._n_steps(len(table.values)))
-        blocks = [(StudentT if f.domain == "real" else f, n_columns) for f, n_columns in blocks]
+        blocks = [(family.robust or family, n_columns) for family, n_columns in blocks]
         model = robust._model(blocks, table, random_state)
-        nothing = table.take(slice(0))
-        history = robust._train(model, table, nothing, device, random_state, trimming=_TRIMMING)
-        if history["step"][-1:] != [robust.max_steps]:
-            raise KeyboardInterrupt("in the robust phase: there are no weights to keep yet")
-        model.to("cpu", torch.float64)
-        eps = _scoring.draws(_ROBUST_DRAWS, model.latent_dim, _seed(random_state))
-        where = scoring_device(self.device)
-        parts, others_parts = (
-            -_scoring.elbo_terms(model, *rows, eps, where) for rows in (table, others)
-        )
-        # A column's usual share is taken off first: rows with more cells are not odder.
-        cells = pd.DataFrame(np.where(table.observed, parts[:, :-1], np.nan))
-        usual = cells.median().fillna(0.0).to_numpy()
-        surprise = parts.sum(axis=1) - table.observed @ usual
-        others_surprise = others_parts.sum(axis=1) - others.observed @ usual
-        median = np.median(surprise)
-        above = surprise[surprise > median] - median
-        farthest = median + _FARTHEST_TYPICAL * (np.median(above) if len(above) else 0.0)
-        return surprise <= farthest, others_surprise <= farthest
+        robust._train(model, table, table.take(slice(0)), device, random_state, _TRIMMING)
+        return _at_rest(model)
 
     def _model(self, blocks, table, random_state):
         generator = torch.Generator().manual_seed(_seed(random_state))
@@ -491,10 +467,18 @@ class BaseVAE(BaseEstimator):
 
     def _terms(self, table):
         """E_q[log p(x_j | z)] by column and -KL, in nats and the columns' own units."""
-        device = scoring_device(self.device)
-        terms = _scoring.elbo_terms(self.model_, *table, self.draws_, device)
+        terms = self._mean(_scoring.elbo_terms, table)
         by_column = self.table_.in_user_order(terms[:, :-1]) + self.table_.log_jacobian_
         return np.column_stack([by_column, terms[:, -1]])
+
+    def _mean(self, bound, table):
+        """Weighted mean over the members of a bound of each row."""
+        device = scoring_device(self.device)
+        return sum(
+            weight * bound(model, *table, self.draws_, device)
+            for weight, model in self.members_
+            if weight > 0
+        )
 
     def _elbo(self, table):
         return self._terms(table).sum(axis=1)
@@ -504,9 +488,7 @@ class BaseVAE(BaseEstimator):
         _RULES["bound"].check("bound", self.bound, self)
         if self.bound == "elbo":
             return self._elbo(table)
-        device = scoring_device(self.device)
-        bound = _scoring.importance_bound(self.model_, *table, self.draws_, device)
-        return bound + self.table_.log_jacobian_.sum()
+        return self._mean(_scoring.importance_bound, table) + self.table_.log_jacobian_.sum()
 
 
 def _random_state(random_state):
@@ -516,6 +498,11 @@ def _random_state(random_state):
 
 def _seed(random_state):
     return int(random_state.randint(np.iinfo(np.int32).max))
+
+
+def _at_rest(model):
+    """Where and how a fitted model is kept and scores."""
+    return model.to("cpu", torch.float64).eval().requires_grad_(False)
 
 
 def _tensors(table, device, dtype):

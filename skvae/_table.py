@@ -5,7 +5,7 @@ scaled, "binary" ones stay 0 and 1. The model's columns are grouped by noise mod
 everything public is in the user's order.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -18,6 +18,7 @@ __all__ = ["Column", "EncodedTable", "RawTable", "TableEncoder", "read_table"]
 # A cell this many units from its column's centre is scored as if it were there: its
 # square is still a number.
 FARTHEST = 1e100
+FARTHEST_IN_UNIT = 10.0  # ranges of the middle 90 % of a column, for its own unit
 SMALLEST_SPREAD = 1e-12  # of the column's largest value; less is rounding error
 
 
@@ -80,7 +81,8 @@ class Column:
         Power of two near its largest absolute value.
     loc, scale : float
         Mean and standard deviation of its training values after division by
-        ``2**exponent``; 0 and 1 for binary columns. The scale of a column that never
+        ``2**exponent``, the wildest moved to ten times the range of the middle 90 % from
+        it; 0 and 1 for binary columns. The scale of a column that never
         varies is its own absolute value, or 1 if that is 0.
     """
 
@@ -90,9 +92,6 @@ class Column:
     exponent: int
     loc: float
     scale: float
-
-
-UNIT = ("exponent", "loc", "scale")
 
 
 class TableEncoder:
@@ -159,28 +158,7 @@ class TableEncoder:
             )
         ]
         self.check(raw)
-        return self._note_units()
-
-    def refit_units(self, raw):
-        """Measure the columns anew by some of the training rows.
-
-        Parameters
-        ----------
-        raw : RawTable
-            A column that does not vary here keeps its unit.
-
-        Returns
-        -------
-        self : TableEncoder
-        """
-        varies = np.fmax.reduce(raw.values, axis=0) > np.fmin.reduce(raw.values, axis=0)
-        for j in np.flatnonzero(varies):
-            unit = zip(UNIT, self._domains[j].unit(raw.values[:, j]), strict=True)
-            self.columns_[j] = replace(self.columns_[j], **dict(unit))
-        return self._note_units()
-
-    def _note_units(self):
-        units = [[getattr(column, field) for field in UNIT] for column in self.columns_]
+        units = [(column.exponent, column.loc, column.scale) for column in self.columns_]
         exponents, self._locs, self._scales = np.array(units).T
         self._exponents = exponents.astype(np.int32)
         self.log_jacobian_ = -(np.log(self._scales) + exponents * np.log(2.0))
@@ -292,6 +270,10 @@ def _real_unit(values):
     values = np.ldexp(values, -exponent)  # within [-2, 2], without any rounding
     if values.min() == values.max():
         return exponent, float(values[0]), float(abs(values[0]))
+    low, high = np.quantile(values, [0.05, 0.95])
+    if low < high:  # a few wild cells must not make all others look alike
+        farthest = FARTHEST_IN_UNIT * (high - low)
+        values = values.clip(low - farthest, high + farthest)
     loc = float(values.mean())
     scale = float(np.sqrt(np.square(values - loc).mean()))
     return exponent, loc, max(scale, SMALLEST_SPREAD)

@@ -31,12 +31,12 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE)
         Noise model: one for all columns, or a dict of column name (position for arrays)
         to noise model, where columns left out are "auto".
 
-        - "auto": "bernoulli" for boolean columns, "gaussian" for all others.
+        - "auto": "bernoulli" for boolean columns, "heteroscedastic" for all others.
         - "gaussian": a normal with a learned scale per column, shared by all rows. The
           scale is at least 0.05 of the column's standard deviation (of its absolute
           value if it never varies, of 1 if it is always 0).
         - "heteroscedastic": a normal whose scale is predicted for each cell, between 0.2
-          and 1 times the same unit.
+          and 1 times the same unit; "gaussian" in the robust model.
         - "student_t": Student's t with 4 degrees of freedom and a learned scale per
           column, for heavy tails.
         - "bernoulli": for columns of 0 and 1.
@@ -74,16 +74,15 @@ default=None
     n_iter_no_change : int, default=10
         Evaluations, of which there are 50 in `max_steps`, without a rise of the held-out
         ELBO after which the learning rate starts to fall early; None for never.
-    robust : bool, default=True
-        Whether to fit only rows that are not far from all others: a short fit with
-        heavy-tailed noise, which ignores the fifth of each batch with the lowest ELBO,
-        scores all rows, and those whose negative ELBO is above the median by more than 4
-        times what is usual there are left out (from 20 rows on). The threshold is set on
-        all held-out rows all the same.
+    robust_weight : float, default=0.35
+        Share in every score of a second model, from 20 rows on: a short fit with a
+        standard normal prior that ignores the fifth of each batch with the lowest ELBO, so
+        that it describes the bulk of the rows alone. 0 leaves it out: best where every
+        training row is normal. 1 scores by it alone: best where many are not.
     bound : {"elbo", "iwae"}, default="elbo"
         What `score_samples` returns: the evidence lower bound, or the tighter
         importance-weighted bound. `negative_elbo` and `explain` stay with the former.
-    n_draws : int, default=16
+    n_draws : int, default=8
         Quasi-random draws of the latent noise for scores, the same for all rows.
     device : str, default="auto"
         Where to train and score: "cpu", "cuda", "cuda:1", "mps"; "auto" takes CUDA if
@@ -97,16 +96,16 @@ default=None
     Attributes
     ----------
     model_ : skvae.nn.VAE
-        The fitted model, float64 on the CPU.
+        The main model, float64 on the CPU.
+    members_ : list of (float, skvae.nn.VAE)
+        Weight and model of each member: scores are weighted means of their bounds.
     table_ : TableEncoder
         How columns are encoded; ``table_.columns_`` states each one's noise model.
     history_ : dict of str to list
         By ``step``: the ELBO in nats per row of the batches since the entry before,
-        ``train``, and of held-out rows not left out, ``validation`` (NaN without any).
+        ``train``, and of held-out rows, ``validation`` (NaN without any).
     n_steps_ : int
         Steps taken, up to the last evaluation if the fit was interrupted.
-    n_left_out_ : int
-        Rows that `robust` left out of the fit.
     draws_ : ndarray of shape (n_draws, 1, latent_dim)
         Standard normal noise shared by all scores.
     baseline_ : ndarray of shape (n_features + 1,)

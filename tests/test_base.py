@@ -75,6 +75,8 @@ def test_linear_model_scores_fresh_rows_as_factor_analysis_does(noise, oracle, p
         batch_size=1000,
         max_steps=2000,
         n_iter_no_change=None,
+        likelihoods="gaussian",
+        robust_weight=0,
         random_state=0,
     ).fit(X)
     expected = oracle(n_components=3).fit(X).score(fresh)
@@ -91,6 +93,8 @@ def test_importance_weighted_bound_rises_with_the_draws_to_the_log_marginal():
         bound="iwae",
         learning_rate_init=0.01,
         max_steps=40,  # so few that the posterior is poor
+        likelihoods="gaussian",
+        robust_weight=0,
         random_state=0,
     ).fit(X)
     bounds = []
@@ -113,7 +117,7 @@ def with_draws(model, eps):
 def with_units_of(other, model):
     """The weights of `model` with the columns' units of `other`."""
     other = copy(other)
-    other.model_, other.draws_ = model.model_, model.draws_
+    other.model_, other.members_, other.draws_ = model.model_, model.members_, model.draws_
     return other
 
 
@@ -436,7 +440,7 @@ def test_rows_without_any_cell_may_be_fitted(table):
 
 @pytest.mark.parametrize(("n", "n_held_out"), [(2, 0), (19, 0), (20, 2), (100, 10)])
 def test_small_tables_fit_and_hold_out_a_tenth_from_20_rows_on(table, n, n_held_out):
-    detector = VAEAnomalyDetector(max_steps=20, false_alarm_rate=0.5).fit(table[:n])
+    detector = VAEAnomalyDetector(max_steps=20, false_alarm_rate=0.5, cv=None).fit(table[:n])
     assert detector.n_calibration_ == n_held_out
     assert np.isnan(detector.history_["validation"]).all() == (n_held_out == 0)
     assert np.isfinite(detector.score_samples(table[:1])).all()
@@ -541,23 +545,27 @@ def contaminated():
     return np.vstack([rows, 0.1 * rng.normal(size=(15, 4)) + [3, -3, 3, -3]])
 
 
-def test_rows_far_from_all_others_are_left_out_of_the_fit(contaminated):
-    robust = VAEAnomalyDetector(random_state=0).fit(contaminated)
-    plain = VAEAnomalyDetector(random_state=0, robust=False).fit(contaminated)
-    assert plain.n_left_out_ == 0
-    assert 13 <= robust.n_left_out_ <= 30  # a tenth of the planted rows is held out
+def test_robust_member_finds_what_a_long_fit_learns(contaminated):
     planted = np.arange(len(contaminated)) >= 300
-    taken_for_odd = [
-        model.negative_elbo(contaminated)[planted].min()
-        > np.quantile(model.negative_elbo(contaminated)[~planted], 0.99)
-        for model in (robust, plain)
-    ]
-    assert taken_for_odd == [True, False]
+
+    def is_odd(weight):
+        model = VAEAnomalyDetector(random_state=0, robust_weight=weight).fit(contaminated)
+        scores = model.negative_elbo(contaminated)
+        return scores[planted].min() > np.quantile(scores[~planted], 0.99)
+
+    assert [is_odd(weight) for weight in (0, 0.35, 1)] == [False, True, True]
 
 
-def test_equal_rows_are_all_typical():
-    table = np.repeat([[1.0, 2.0]], 50, axis=0)
-    assert VAEAnomalyDetector(max_steps=20, random_state=0).fit(table).n_left_out_ == 0
+@pytest.mark.parametrize("method", ["score_samples", "negative_elbo", "explain"])
+@pytest.mark.parametrize("bound", ["elbo", "iwae"])
+def test_scores_are_weighted_means_over_the_members(table, method, bound):
+    main, both, robust = (
+        getattr(VAETransformer(robust_weight=w, bound=bound, **SMALL).fit(table), method)(table)
+        for w in (0, 0.25, 1)
+    )
+    if method == "explain":  # relative to medians of their own: compare whole rows
+        main, both, robust = (parts.sum(axis=1) for parts in (main, both, robust))
+    np.testing.assert_allclose(both, 0.75 * main + 0.25 * robust)
 
 
 def test_one_wild_cell_does_not_blind_its_column():

@@ -34,11 +34,15 @@ class Likelihood(nn.Module):
         Features that one column gives the encoder.
     n_params : int
         Decoder outputs that one column takes.
+    robust : class or None
+        Family of the same domain that stands in for this one in the robust member of a
+        model; None for itself. A scale that follows the rows follows the outliers too.
     """
 
     domain = "real"
     n_inputs = 1
     n_params = 1
+    robust = None
 
     def __init__(self, n_columns):
         super().__init__()
@@ -127,6 +131,7 @@ class Heteroscedastic(Gaussian):
     """
 
     n_params = 2
+    robust = Gaussian
     scale_floor = 0.2
 
     def __init__(self, n_columns):

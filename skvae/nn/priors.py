@@ -133,7 +133,7 @@ class VampPrior(Prior):
     latent_dim : int
     examples : Tensor of shape (m, n_features)
         Where the pseudo-inputs start; drawn with replacement.
-    n_components : int, default=100
+    n_components : int, default=200
         Number of pseudo-inputs.
     generator : torch.Generator
 
@@ -142,7 +142,7 @@ class VampPrior(Prior):
     Tomczak and Welling, "VAE with a VampPrior", 2018, arXiv:1705.07120.
     """
 
-    def __init__(self, latent_dim, examples, *, n_components=100, generator):
+    def __init__(self, latent_dim, examples, *, n_components=200, generator):
         super().__init__()
         _check_components(n_components)
         chosen = torch.randint(len(examples), (n_components,), generator=generator)
