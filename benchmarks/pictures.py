@@ -1,0 +1,52 @@
+"""The pictures of the documentation."""
+
+from pathlib import Path
+
+import ranking
+from matplotlib import pyplot as plt
+
+DOCS = Path(__file__).parent.parent / "docs"
+OURS = "skvae"
+TITLES = {"semi": "Novelty", "unsup": "Outliers"}
+
+
+def color(method):
+    """One colour for skvae, another for all others."""
+    return "#D55E00" if method == OURS else "#0072B2"
+
+
+def save(figure, name):
+    """Write docs/NAME.png."""
+    figure.savefig(DOCS / f"{name}.png", dpi=120)
+    plt.close(figure)
+
+
+def quality(frame):
+    """Mean AUROC of each method against the seconds it took to fit."""
+    figure, axes = plt.subplots(1, 2, figsize=(12, 5.5), layout="constrained")
+    for ax, (setting, title) in zip(axes, TITLES.items(), strict=True):
+        part = frame[frame["setting"] == setting].groupby("method")
+        means = part.agg({"auroc": "mean", "fit_seconds": "sum"})
+        for method, (auroc, seconds) in means.iterrows():
+            ax.scatter(seconds, auroc, color=color(method))
+            ax.annotate(method, (seconds, auroc), (4, 3), textcoords="offset points", fontsize=8)
+        ax.set_xscale("log")
+        ax.margins(x=0.25)
+        ax.set_xlabel("seconds to fit all tables on one thread")
+        ax.set_ylabel("mean AUROC")
+        ax.set_title(title)
+    save(figure, "quality")
+
+
+def ranks(by_table):
+    """Mean ranks by setting, with bars that overlap where Nemenyi's test sees no difference."""
+    figure, axes = plt.subplots(1, 2, figsize=(10, 5), layout="constrained")
+    for ax, (setting, title) in zip(axes, TITLES.items(), strict=True):
+        means = ranking.mean_ranks(by_table[setting]).sort_values(ascending=False)
+        half = ranking.critical_difference(by_table[setting]) / 2
+        for position, (method, rank) in enumerate(means.items()):
+            ax.errorbar(rank, position, xerr=half, fmt="o", capsize=3, color=color(method))
+        ax.set_yticks(range(len(means)), means.index)
+        ax.set_xlabel("mean rank by AUROC")
+        ax.set_title(title)
+    save(figure, "ranks")
