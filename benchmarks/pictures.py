@@ -50,3 +50,16 @@ def ranks(by_table):
         ax.set_xlabel("mean rank by AUROC")
         ax.set_title(title)
     save(figure, "ranks")
+
+
+def contamination(means):
+    """AUROC and average precision of each method against the share of anomalies."""
+    figure, axes = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
+    for ax, measure in zip(axes, ["auroc", "average_precision"], strict=True):
+        curves = means[measure].unstack("method")
+        for (method, curve), marker in zip(curves.items(), "osv^D<>", strict=False):
+            ax.plot(100 * curve.index, curve, marker=marker, color=color(method), label=method)
+        ax.set_xlabel("anomalies among the training rows, %")
+        ax.set_ylabel(f"mean {measure.replace('_', ' ').replace('auroc', 'AUROC')}")
+    axes[0].legend()
+    save(figure, "contamination")

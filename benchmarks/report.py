@@ -1,4 +1,4 @@
-"""Write docs/benchmarks.md, its pictures and the README's table from the committed results."""
+"""Write from the results docs/benchmarks.md, and the tables of README and docs/tuning.md."""
 
 from itertools import product
 from pathlib import Path
@@ -119,6 +119,32 @@ def _beside_best(figures, best, form):
     }
 
 
+def over_tables(frame, keys):
+    """Mean over tables of the mean over seeds, by some keys."""
+    by_table = frame.groupby([*keys, "table"], sort=False).mean(numeric_only=True)
+    return by_table.groupby(keys, sort=False).mean()
+
+
+def contamination_section():
+    """Quality against the share of anomalies among the training rows, and the picture."""
+    paths = sorted((RESULTS / "contamination").glob("*.jsonl"))
+    frame = pd.DataFrame([record for path in paths for record in read(path)])
+    means = over_tables(frame, ["method", "share"])
+    pictures.contamination(means)
+    text = (
+        "## Anomalies among the training rows\n\n`python benchmarks/contamination.py --data DIR`: "
+        f"means over {frame['table'].nunique()} tables and {frame['seed'].nunique()} draws. The "
+        "training rows are equally many at every share, and the test set (other normal rows, "
+        "other anomalies) is the same; tables with too few anomalies for 100 training rows of "
+        "which 30 % are anomalies are left out.\n"
+    )
+    for measure, name in MEASURES.items():
+        table = means[measure].unstack().map("{:.4f}".format)
+        table.columns = [f"{share:.0%}" for share in table.columns]
+        text += f"\n{markdown(table.rename_axis(f'mean {name}'))}\n"
+    return f"{text}\n![Quality against contamination](contamination.png)\n"
+
+
 def fit_times():
     """Seconds to fit all tables, one row a method, and their ratio to PyOD's VAE."""
     seconds = pd.DataFrame(read(FIT_TIME)).groupby("method")["fit_seconds"].sum()
@@ -175,13 +201,14 @@ def put_between_marks(path, text):
 
 SECTIONS = {
     "quality": quality_section,
+    "contamination": contamination_section,
     "fit_time.jsonl": fit_time_section,
     "scoring.jsonl": scoring_section,
 }
 
 
 def main():
-    """Write the page, the pictures and the README's table; what has no results is left out."""
+    """Write pages, pictures and the README's table; what has no results is left out."""
     glance = markdown(headline(quality()))
     put_between_marks(README, glance)
     page = (
