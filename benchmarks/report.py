@@ -192,6 +192,33 @@ def scoring_section():
     )
 
 
+def step_section():
+    """Where a training step's time goes, and the share of sgemm that is reached."""
+    records = read(RESULTS / "step.jsonl")
+    rows = [
+        {"prior": record["prior"], "width": record["width"], "batch": record["batch_size"]}
+        | {f"{part}, µs": f"{value:.0f}" for part, value in record["microseconds"].items()}
+        | {
+            f"{work}, share of sgemm": f"{record[f'{work}_flops'] / rate(record):.0%}"
+            for work in ("training", "scoring")
+        }
+        for record in records
+    ]
+    rates = {name: rate(records[-1], name) / 1e9 for name in ("float32", "float64")}
+    return (
+        "## The training step\n\n`python benchmarks/step.py`: microseconds of a step by part, two "
+        "hidden layers, 20 columns, one thread, on which large matrix products reach "
+        f"{rates['float32']:.0f} GFLOP/s in float32 (sgemm), which trains, and "
+        f"{rates['float64']:.0f} in float64, which scores.\n\n"
+        f"{markdown(pd.DataFrame(rows).set_index('prior'))}\n"
+    )
+
+
+def rate(record, dtype="float32"):
+    """FLOP/s of large matrix products when a record was made."""
+    return record["matmul_flops"][dtype]
+
+
 def put_between_marks(path, text):
     """Replace what a page has between the two marks."""
     before, _, rest = path.read_text().partition(MARKS[0])
@@ -203,6 +230,7 @@ SECTIONS = {
     "quality": quality_section,
     "contamination": contamination_section,
     "fit_time.jsonl": fit_time_section,
+    "step.jsonl": step_section,
     "scoring.jsonl": scoring_section,
 }
 
