@@ -63,3 +63,23 @@ def contamination(means):
         ax.set_ylabel(f"mean {measure.replace('_', ' ').replace('auroc', 'AUROC')}")
     axes[0].legend()
     save(figure, "contamination")
+
+
+def scale(frame):
+    """Seconds and memory against rows: a colour a method, a line style a number of columns."""
+    figure, axes = plt.subplots(1, 3, figsize=(12, 4), layout="constrained")
+    labels = {
+        "fit_seconds": "seconds to fit",
+        "score_seconds": "seconds to score all rows",
+        "extra_bytes": "extra bytes",
+    }
+    for ax, (measure, label) in zip(axes, labels.items(), strict=True):
+        curves = frame.pivot(index="rows", columns=["columns", "method"], values=measure)
+        styles = dict(zip(sorted(frame["columns"].unique()), [":", "--", "-"], strict=False))
+        for (columns, method), curve in curves.items():
+            look = {"marker": ".", "linestyle": styles[columns], "color": color(method)}
+            ax.loglog(curve.index, curve, **look, label=f"{method}, {columns} columns")
+        ax.set_xlabel("rows")
+        ax.set_ylabel(label)
+    axes[0].legend(fontsize=7)
+    save(figure, "scale")

@@ -219,6 +219,33 @@ def rate(record, dtype="float32"):
     return record["matmul_flops"][dtype]
 
 
+def scale_section():
+    """Time and memory against the size of the table, and the picture."""
+    frame = pd.DataFrame(read(RESULTS / "scale.jsonl"))
+    pictures.scale(frame)
+    by_size = frame.set_index(["rows", "columns", "method"]).unstack().sort_index()
+    forms = {
+        "fit s": by_size["fit_seconds"],
+        "score s": by_size["score_seconds"],
+        "extra MiB": by_size["extra_bytes"] / 2**20,
+    }
+    table = pd.DataFrame(
+        {
+            f"{method} {name}": values[method].map("{:,.1f}".format).replace("nan", "failed")
+            for name, values in forms.items()
+            for method in values
+        }
+    )
+    table.index = [f"{rows:,} x {columns}" for rows, columns in table.index]
+    return (
+        "## From a thousand to a million rows\n\n`python benchmarks/scale.py`: fit and score all "
+        f"rows with defaults on {frame['threads'].max():.0f} threads; memory is beside the table. "
+        '"failed" is for want of memory.\n\n'
+        f"{markdown(table.rename_axis('rows x columns'))}\n\n"
+        "![Time and memory against the number of rows](scale.png)\n"
+    )
+
+
 def put_between_marks(path, text):
     """Replace what a page has between the two marks."""
     before, _, rest = path.read_text().partition(MARKS[0])
@@ -232,6 +259,7 @@ SECTIONS = {
     "fit_time.jsonl": fit_time_section,
     "step.jsonl": step_section,
     "scoring.jsonl": scoring_section,
+    "scale.jsonl": scale_section,
 }
 
 
