@@ -83,3 +83,23 @@ def scale(frame):
         ax.set_ylabel(label)
     axes[0].legend(fontsize=7)
     save(figure, "scale")
+
+
+def knobs(means):
+    """AUROC against fit time, a panel a parameter; the values are joined in their order."""
+    parameters = means.index.unique("knob")
+    look = {"figsize": (13, 4), "layout": "constrained", "sharey": True}
+    figure, axes = plt.subplots(1, len(parameters), **look)
+    for ax, knob in zip(axes, parameters, strict=True):
+        for (setting, title), shade in zip(TITLES.items(), ["C0", "C1"], strict=True):
+            seconds, auroc = (means.loc[knob][m, setting] for m in ("fit_seconds", "auroc"))
+            ax.plot(seconds, auroc, "o-", color=shade, label=title)
+            for value in auroc.index:
+                point = seconds[value], auroc[value]
+                ax.annotate(value, point, (4, 3), textcoords="offset points", fontsize=8)
+        ax.set_title(knob)
+        ax.set_xlabel("mean seconds to fit")
+        ax.margins(x=0.3)
+    axes[0].set_ylabel("mean AUROC")
+    axes[0].legend()
+    save(figure, "knobs")

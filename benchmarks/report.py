@@ -1,5 +1,6 @@
 """Write from the results docs/benchmarks.md, and the tables of README and docs/tuning.md."""
 
+import json
 from itertools import product
 from pathlib import Path
 
@@ -246,6 +247,27 @@ def scale_section():
     )
 
 
+def knobs():
+    """Quality and fit time of one changed parameter at a time, and the picture."""
+    frame = pd.DataFrame(read(RESULTS / "knobs.jsonl"))
+    frame["value"] = frame["value"].map(json.loads).map(repr)
+    means = over_tables(frame, ["knob", "value", "setting"]).unstack(sort=False)
+    pictures.knobs(means)
+    columns = {
+        f"{pictures.TITLES[setting]}: {name}": means[measure, setting].map(form.format)
+        for setting in SETTINGS
+        for measure, name, form in [
+            ("auroc", "AUROC", "{:.3f}"),
+            ("average_precision", "average precision", "{:.3f}"),
+            ("fit_seconds", "fit s", "{:.1f}"),
+        ]
+    }
+    table = pd.DataFrame(columns)
+    table.index = [f"`{knob}={value}`" for knob, value in table.index]
+    table.index.name = f"means over {frame['table'].nunique()} tables"
+    return f"{markdown(table)}\n\n![Quality and fit time by parameter](knobs.png)"
+
+
 def put_between_marks(path, text):
     """Replace what a page has between the two marks."""
     before, _, rest = path.read_text().partition(MARKS[0])
@@ -275,6 +297,8 @@ def main():
         if (RESULTS / results).exists():
             page += f"\n{section()}"
     (DOCS / "benchmarks.md").write_text(page)
+    if (RESULTS / "knobs.jsonl").exists():
+        put_between_marks(DOCS / "tuning.md", knobs())
 
 
 if __name__ == "__main__":
