@@ -1,7 +1,8 @@
 """Detectors of the benchmarks: name -> make(seed).
 
 Every detector made has ``fit(X)`` and ``anomaly_scores(X)``. Rivals get standardised
-columns, skvae the raw ones. PyOD is imported where it is used: pip install pyod==3.6.7.
+columns, skvae the raw ones. PyOD and DeepOD are imported where they are used:
+benchmarks/requirements.txt says how to install them.
 """
 
 import importlib
@@ -49,13 +50,36 @@ class ScikitLearn:
 class Pyod(ScikitLearn):
     """A PyOD model, named by module and class, on standardised columns."""
 
+    package = "pyod.models"
+
     def __init__(self, module, name, **parameters):
-        model = getattr(importlib.import_module(f"pyod.models.{module}"), name)
+        model = getattr(importlib.import_module(f"{self.package}.{module}"), name)
         super().__init__(model(**parameters))
 
     def anomaly_scores(self, X):
         """Score standardised columns; higher is odder."""
         return self.estimator.decision_function(self.scaler.transform(X))
+
+
+class PyodDeepSVDD(Pyod):
+    """PyOD's DeepSVDD, which must be told the number of columns."""
+
+    def __init__(self, **parameters):
+        super().__init__("deep_svdd", "DeepSVDD", n_features=None, **parameters)
+
+    def fit(self, X):
+        """Fit on standardised columns."""
+        self.estimator.n_features = X.shape[1]
+        super().fit(X)
+
+
+class Deepod(Pyod):
+    """A DeepOD model, which has PyOD's interface, on the CPU."""
+
+    package = "deepod.models.tabular"
+
+    def __init__(self, module, name, **parameters):
+        super().__init__(module, name, device="cpu", verbose=0, **parameters)
 
 
 METHODS = {
@@ -75,4 +99,10 @@ METHODS = {
     "PyOD AutoEncoder": lambda seed: Pyod(
         "auto_encoder", "AutoEncoder", random_state=seed, verbose=0
     ),
+    "PyOD DeepSVDD": lambda seed: PyodDeepSVDD(random_state=seed, verbose=0),
+    "LUNAR": lambda seed: Pyod("lunar", "LUNAR", random_state=seed),
+    "DIF": lambda seed: Deepod("dif", "DeepIsolationForest", random_state=seed),
+    "RCA": lambda seed: Deepod("rca", "RCA", random_state=seed),
+    "ICL": lambda seed: Deepod("icl", "ICL", random_state=seed),
+    "NeuTraL": lambda seed: Deepod("neutral", "NeuTraL", random_state=seed),
 }

@@ -1,53 +1,24 @@
-"""Write docs/benchmarks.md and its picture from the committed results."""
+"""Write from the results docs/benchmarks.md, and the tables of README and docs/tuning.md."""
 
 import json
+from itertools import product
 from pathlib import Path
 
 import pandas as pd
-from matplotlib import pyplot as plt
-from scipy.stats import wilcoxon
+import pictures
+import ranking
+from pictures import DOCS, OURS
+from records import RESULTS, read
 
 HERE = Path(__file__).parent
-DOCS = HERE.parent / "docs"
+README = HERE.parent / "README.md"
+FIT_TIME = RESULTS / "fit_time.jsonl"
+MARKS = "<!-- written by benchmarks/report.py -->", "<!-- end -->"
 MEASURES = {"auroc": "AUROC", "average_precision": "average precision"}
-OURS = "skvae"
-
-
-def quality():
-    """All quality records, the mean over seeds by method, table and setting."""
-    paths = sorted((HERE / "results" / "quality").glob("*.jsonl"))
-    records = [json.loads(line) for path in paths for line in path.read_text().splitlines()]
-    frame = pd.DataFrame(records)
-    if "error" in frame:  # a method that failed on a table is not compared
-        failed = frame.loc[frame["error"].notna(), "method"].unique()
-        frame = frame[~frame["method"].isin(failed)].drop(columns="error")
-    complete = frame.groupby("method")["table"].nunique() == frame["table"].nunique()
-    frame = frame[frame["method"].isin(complete.index[complete])]
-    return frame.groupby(["setting", "method", "table"]).mean(numeric_only=True).reset_index()
-
-
-def ranking(frame, measure):
-    """One row a method: mean, mean rank, wins/ties/losses of skvae, paired test, seconds."""
-    by_table = frame.pivot(index="table", columns="method", values=measure)
-    seconds = frame.groupby("method")[["fit_seconds", "score_seconds"]].sum()
-    rows = {}
-    for method in by_table:
-        row = {
-            MEASURES[measure]: f"{by_table[method].mean():.4f}",
-            "mean rank": f"{by_table.rank(axis=1, ascending=False)[method].mean():.2f}",
-            "skvae wins/ties/losses": "",
-            "p (Wilcoxon)": "",
-            "fit s": f"{seconds.loc[method, 'fit_seconds']:.1f}",
-            "score s": f"{seconds.loc[method, 'score_seconds']:.1f}",
-        }
-        difference = (by_table[OURS] - by_table[method]).round(3)
-        if method != OURS:
-            counts = [(difference > 0).sum(), (difference == 0).sum(), (difference < 0).sum()]
-            row["skvae wins/ties/losses"] = "/".join(map(str, counts))
-            row["p (Wilcoxon)"] = f"{wilcoxon(by_table[OURS], by_table[method]).pvalue:.3f}"
-        rows[method] = row
-    table = pd.DataFrame(rows).T.rename_axis("method")
-    return table.sort_values(MEASURES[measure], ascending=False)
+SETTINGS = {
+    "semi": "Novelty: fit on half of the normal rows, score all others",
+    "unsup": "Outliers: fit and score all rows, without labels",
+}
 
 
 def markdown(frame):
@@ -58,9 +29,144 @@ def markdown(frame):
     return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
 
 
+def quality():
+    """Means over seeds by setting, method and table, of the methods that ran on every table."""
+    paths = sorted((RESULTS / "quality").glob("*.jsonl"))
+    frame = pd.DataFrame([record for path in paths for record in read(path)])
+    frame["failed"] = frame["error"].notna() if "error" in frame else False
+    frame = frame.groupby(["setting", "method", "table"]).agg(
+        auroc=("auroc", "mean"),
+        average_precision=("average_precision", "mean"),
+        fit_seconds=("fit_seconds", "mean"),
+        score_seconds=("score_seconds", "mean"),
+        runs=("failed", "size"),
+        failed=("failed", "sum"),
+    )
+    frame = frame.reset_index()
+    n_tables = frame.groupby(["setting", "method"])["table"].transform("nunique")
+    return frame[n_tables == frame["table"].nunique()]
+
+
+def by_table(frame, setting, measure):
+    """One row a table and one column a method."""
+    part = frame[frame["setting"] == setting]
+    return part.pivot(index="table", columns="method", values=measure)
+
+
+def ranked(frame, setting, measure):
+    """One row a method: mean, mean rank, wins/ties/losses of skvae, paired test, seconds."""
+    figures = by_table(frame, setting, measure)
+    totals = frame[frame["setting"] == setting].groupby("method").sum(numeric_only=True)
+    table = pd.DataFrame(
+        {
+            MEASURES[measure]: figures.mean().map("{:.4f}".format),
+            "mean rank": ranking.mean_ranks(figures).map("{:.2f}".format),
+            "skvae wins/ties/losses": ranking.wins_ties_losses(figures, OURS),
+            "p (Wilcoxon)": ranking.p_values(figures, OURS).map("{:.3f}".format),
+            "failed runs": totals["failed"].astype(str) + " of " + totals["runs"].astype(str),
+            "fit s": totals["fit_seconds"].map("{:.1f}".format),
+            "score s": totals["score_seconds"].map("{:.1f}".format),
+        }
+    )
+    table = table.fillna("").rename_axis("method")
+    return table.sort_values(MEASURES[measure], ascending=False)
+
+
+def quality_section():
+    """Tables of both settings and measures with their tests, and the pictures."""
+    frame = quality()
+    pictures.quality(frame)
+    pictures.ranks({setting: by_table(frame, setting, "auroc") for setting in SETTINGS})
+    text = ""
+    for setting, title in SETTINGS.items():
+        text += f"\n## {title}\n"
+        for measure in MEASURES:
+            figures = by_table(frame, setting, measure)
+            text += (
+                f"\n{markdown(ranked(frame, setting, measure))}\n\n"
+                f"Friedman's test that all are alike: p = {ranking.friedman_p(figures):.1g}. Two "
+                f"methods differ if their mean ranks do by "
+                f"{ranking.critical_difference(figures):.2f} or more (Nemenyi, 5 %).\n"
+            )
+    return (
+        f"{(HERE / 'notes.md').read_text()}{text}\n![Mean AUROC against fit time](quality.png)\n\n"
+        "Mean ranks; bars that do not overlap differ by Nemenyi's test:\n\n"
+        "![Mean ranks by AUROC](ranks.png)\n"
+    )
+
+
+def headline(frame):
+    """One row a figure that matters: skvae beside the best of the others."""
+    rows = {}
+    for setting, measure in product(SETTINGS, MEASURES):
+        figures = by_table(frame, setting, measure)
+        name = f"{pictures.TITLES[setting]}: {MEASURES[measure]}"
+        rows[name] = _beside_best(figures.mean(), max, "{:.4f}")
+        ranks = ranking.mean_ranks(figures)
+        rows[f"{name}, mean rank of {len(ranks)}"] = _beside_best(ranks, min, "{:.2f}")
+    if FIT_TIME.exists():
+        ratio = fit_times()["PyOD's VAE = 1"][OURS]
+        rows["Seconds to fit all tables"] = {OURS: ratio, "best other": "PyOD's VAE = 1"}
+    n_tables = frame["table"].nunique()
+    return pd.DataFrame(rows).T.rename_axis(f"means over {n_tables} tables")
+
+
+def _beside_best(figures, best, form):
+    others = figures.drop(OURS)
+    method = best(others.index, key=others.get)
+    return {
+        OURS: form.format(figures[OURS]),
+        "best other": f"{form.format(others[method])} ({method})",
+    }
+
+
+def over_tables(frame, keys):
+    """Mean over tables of the mean over seeds, by some keys."""
+    by_table = frame.groupby([*keys, "table"], sort=False).mean(numeric_only=True)
+    return by_table.groupby(keys, sort=False).mean()
+
+
+def contamination_section():
+    """Quality against the share of anomalies among the training rows, and the picture."""
+    paths = sorted((RESULTS / "contamination").glob("*.jsonl"))
+    frame = pd.DataFrame([record for path in paths for record in read(path)])
+    means = over_tables(frame, ["method", "share"])
+    pictures.contamination(means)
+    text = (
+        "## Anomalies among the training rows\n\n`python benchmarks/contamination.py --data DIR`: "
+        f"means over {frame['table'].nunique()} tables and {frame['seed'].nunique()} draws. The "
+        "training rows are equally many at every share, and the test set (other normal rows, "
+        "other anomalies) is the same; tables with too few anomalies for 100 training rows of "
+        "which 30 % are anomalies are left out.\n"
+    )
+    for measure, name in MEASURES.items():
+        table = means[measure].unstack().map("{:.4f}".format)
+        table.columns = [f"{share:.0%}" for share in table.columns]
+        text += f"\n{markdown(table.rename_axis(f'mean {name}'))}\n"
+    return f"{text}\n![Quality against contamination](contamination.png)\n"
+
+
+def fit_times():
+    """Seconds to fit all tables, one row a method, and their ratio to PyOD's VAE."""
+    seconds = pd.DataFrame(read(FIT_TIME)).groupby("method")["fit_seconds"].sum()
+    ratio = seconds / seconds["PyOD VAE"]
+    table = pd.DataFrame(
+        {"fit s": seconds.map("{:.1f}".format), "PyOD's VAE = 1": ratio.map("{:.2f}".format)}
+    )
+    return table.loc[ratio.sort_values().index]
+
+
+def fit_time_section():
+    """Seconds to fit all tables, method beside method."""
+    return (
+        "## Fit time\n\n`python benchmarks/fit_time.py --data DIR`: all tables, novelty, seed 0, "
+        f"two threads, the methods in turn table by table.\n\n{markdown(fit_times())}\n"
+    )
+
+
 def last(name):
     """Return the latest record of a results file."""
-    return json.loads((HERE / "results" / f"{name}.jsonl").read_text().splitlines()[-1])
+    return read(RESULTS / f"{name}.jsonl")[-1]
 
 
 def scoring_section():
@@ -87,43 +193,112 @@ def scoring_section():
     )
 
 
-def quality_sections():
-    """Tables of both settings and measures, and the picture."""
-    frame = quality()
-    figure, axes = plt.subplots(1, 2, figsize=(10, 4.5), layout="constrained")
-    text = ""
-    titles = {
-        "semi": "Novelty: fit on half of the normal rows, score all others",
-        "unsup": "Outliers: fit and score all rows, without labels",
+def step_section():
+    """Where a training step's time goes, and the share of sgemm that is reached."""
+    records = read(RESULTS / "step.jsonl")
+    rows = [
+        {"prior": record["prior"], "width": record["width"], "batch": record["batch_size"]}
+        | {f"{part}, µs": f"{value:.0f}" for part, value in record["microseconds"].items()}
+        | {
+            f"{work}, share of sgemm": f"{record[f'{work}_flops'] / rate(record):.0%}"
+            for work in ("training", "scoring")
+        }
+        for record in records
+    ]
+    rates = {name: rate(records[-1], name) / 1e9 for name in ("float32", "float64")}
+    return (
+        "## The training step\n\n`python benchmarks/step.py`: microseconds of a step by part, two "
+        "hidden layers, 20 columns, one thread, on which large matrix products reach "
+        f"{rates['float32']:.0f} GFLOP/s in float32 (sgemm), which trains, and "
+        f"{rates['float64']:.0f} in float64, which scores.\n\n"
+        f"{markdown(pd.DataFrame(rows).set_index('prior'))}\n"
+    )
+
+
+def rate(record, dtype="float32"):
+    """FLOP/s of large matrix products when a record was made."""
+    return record["matmul_flops"][dtype]
+
+
+def scale_section():
+    """Time and memory against the size of the table, and the picture."""
+    frame = pd.DataFrame(read(RESULTS / "scale.jsonl"))
+    pictures.scale(frame)
+    by_size = frame.set_index(["rows", "columns", "method"]).unstack().sort_index()
+    forms = {
+        "fit s": by_size["fit_seconds"],
+        "score s": by_size["score_seconds"],
+        "extra MiB": by_size["extra_bytes"] / 2**20,
     }
-    for ax, (setting, title) in zip(axes, titles.items(), strict=True):
-        part = frame[frame["setting"] == setting]
-        text += f"\n## {title}\n"
-        for measure in MEASURES:
-            text += f"\n{markdown(ranking(part, measure))}\n"
-        means = part.groupby("method").agg({"auroc": "mean", "fit_seconds": "sum"})
-        for method, (auroc, seconds) in means.iterrows():
-            color = "#D55E00" if method == OURS else "#0072B2"
-            ax.scatter(seconds, auroc, color=color)
-            ax.annotate(method, (seconds, auroc), (4, 3), textcoords="offset points", fontsize=8)
-        ax.set_xscale("log")
-        ax.margins(x=0.25)
-        ax.set_xlabel("seconds to fit all tables on one thread")
-        ax.set_ylabel("mean AUROC")
-        ax.set_title(title.split(":")[0])
-    figure.savefig(DOCS / "quality.png", dpi=120)
-    return f"{text}\n![Mean AUROC against fit time](quality.png)\n"
+    table = pd.DataFrame(
+        {
+            f"{method} {name}": values[method].map("{:,.1f}".format).replace("nan", "failed")
+            for name, values in forms.items()
+            for method in values
+        }
+    )
+    table.index = [f"{rows:,} x {columns}" for rows, columns in table.index]
+    return (
+        "## From a thousand to a million rows\n\n`python benchmarks/scale.py`: fit and score all "
+        f"rows with defaults on {frame['threads'].max():.0f} threads; memory is beside the table. "
+        '"failed" is for want of memory.\n\n'
+        f"{markdown(table.rename_axis('rows x columns'))}\n\n"
+        "![Time and memory against the number of rows](scale.png)\n"
+    )
+
+
+def knobs():
+    """Quality and fit time of one changed parameter at a time, and the picture."""
+    frame = pd.DataFrame(read(RESULTS / "knobs.jsonl"))
+    frame["value"] = frame["value"].map(json.loads).map(repr)
+    means = over_tables(frame, ["knob", "value", "setting"]).unstack(sort=False)
+    pictures.knobs(means)
+    columns = {
+        f"{pictures.TITLES[setting]}: {name}": means[measure, setting].map(form.format)
+        for setting in SETTINGS
+        for measure, name, form in [
+            ("auroc", "AUROC", "{:.3f}"),
+            ("average_precision", "average precision", "{:.3f}"),
+            ("fit_seconds", "fit s", "{:.1f}"),
+        ]
+    }
+    table = pd.DataFrame(columns)
+    table.index = [f"`{knob}={value}`" for knob, value in table.index]
+    table.index.name = f"means over {frame['table'].nunique()} tables"
+    return f"{markdown(table)}\n\n![Quality and fit time by parameter](knobs.png)"
+
+
+def put_between_marks(path, text):
+    """Replace what a page has between the two marks."""
+    before, _, rest = path.read_text().partition(MARKS[0])
+    _, _, after = rest.partition(MARKS[1])
+    path.write_text(f"{before}{MARKS[0]}\n{text}\n{MARKS[1]}{after}")
+
+
+SECTIONS = {
+    "quality": quality_section,
+    "contamination": contamination_section,
+    "fit_time.jsonl": fit_time_section,
+    "step.jsonl": step_section,
+    "scoring.jsonl": scoring_section,
+    "scale.jsonl": scale_section,
+}
 
 
 def main():
-    """Write the page."""
-    notes = (HERE / "notes.md").read_text()
+    """Write pages, pictures and the README's table; what has no results is left out."""
+    glance = markdown(headline(quality()))
+    put_between_marks(README, glance)
     page = (
         "# Benchmarks\n\nWritten by `python benchmarks/report.py` from `benchmarks/results`. "
-        "Seconds are wall-clock on one machine: compare them within a table only.\n\n"
+        f"Seconds are wall-clock on one machine: compare them within a table only.\n\n{glance}\n"
     )
-    page += f"{scoring_section()}\n{notes}{quality_sections()}"
+    for results, section in SECTIONS.items():
+        if (RESULTS / results).exists():
+            page += f"\n{section()}"
     (DOCS / "benchmarks.md").write_text(page)
+    if (RESULTS / "knobs.jsonl").exists():
+        put_between_marks(DOCS / "tuning.md", knobs())
 
 
 if __name__ == "__main__":

@@ -1,59 +1,53 @@
 """Quality of detectors on the tables: one JSON line a method, table, setting and seed.
 
-Lines go to results/METHOD.jsonl as they come; what is there already is not run again, so
-an interrupted run can be resumed. Delete a file to measure its method anew.
+Lines go to results/quality/METHOD.jsonl as they come; what is there already is not run
+again, so an interrupted run can be resumed. Delete a file to measure its method anew.
 """
 
 import argparse
-import json
 import time
 import warnings
+from functools import partial
 from itertools import product
-from pathlib import Path
 
+import numpy as np
 from datasets import SETTINGS, add_data_argument, load, split, table_names
-from joblib import Parallel, delayed
 from methods import METHODS
+from records import RESULTS, measure_missing
 from sklearn.metrics import average_precision_score, roc_auc_score
 from threadpoolctl import threadpool_limits
 
-RESULTS = Path(__file__).parent / "results" / "quality"
-
 
 def measure(data, method, table, setting, seed):
-    """Fit and score once; a record with quality and seconds, or with the error raised."""
-    run = {"method": method, "table": table, "setting": setting, "seed": seed}
+    """Fit to a table's training rows and score its test rows."""
+    return quality(METHODS[method](seed), *split(*load(data, table), seed, setting))
+
+
+def quality(detector, X_train, X_test, y_test, threads=1):
+    """Quality and seconds of one fit; what chance gives, and the error, where it fails."""
     try:
-        return run | results(data, method, table, setting, seed)
+        scores, fit_seconds, score_seconds = scored(detector, X_train, X_test, threads)
+        result = {"fit_seconds": round(fit_seconds, 4), "score_seconds": round(score_seconds, 4)}
     except Exception as error:  # a rival that cannot do a table must not stop the others
-        return run | {"error": repr(error)}
+        scores, result = np.zeros(len(y_test)), {"error": repr(error)[:200]}
+    return {
+        "auroc": round(float(roc_auc_score(y_test, scores)), 5),
+        "average_precision": round(float(average_precision_score(y_test, scores)), 5),
+    } | result
 
 
-def results(data, method, table, setting, seed):
-    """Quality and seconds of one fit."""
-    X_train, X_test, y_test = split(*load(data, table), seed, setting)
-    detector = METHODS[method](seed)
-    with threadpool_limits(1), warnings.catch_warnings():
+def scored(detector, X_train, X_test, threads):
+    """Finite scores of the test rows, and the seconds to fit and to score."""
+    with threadpool_limits(threads), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         start = time.perf_counter()
         detector.fit(X_train)
         fitted = time.perf_counter()
-        scores = detector.anomaly_scores(X_test)
-        scored = time.perf_counter()
-    return {
-        "auroc": round(float(roc_auc_score(y_test, scores)), 5),
-        "average_precision": round(float(average_precision_score(y_test, scores)), 5),
-        "fit_seconds": round(fitted - start, 4),
-        "score_seconds": round(scored - fitted, 4),
-    }
-
-
-def done(path):
-    """Return the runs that a results file holds."""
-    if not path.exists():
-        return set()
-    records = map(json.loads, path.read_text().splitlines())
-    return {(r["table"], r["setting"], r["seed"]) for r in records}
+        scores = np.asarray(detector.anomaly_scores(X_test), dtype=np.float64)
+        end = time.perf_counter()
+    if not np.isfinite(scores).all():
+        raise ValueError("some scores are no finite numbers")
+    return scores, fitted - start, end - fitted
 
 
 def main():
@@ -65,18 +59,14 @@ def main():
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--jobs", type=int, default=1, help="processes, of one thread each")
     options = parser.parse_args()
-    RESULTS.mkdir(parents=True, exist_ok=True)
-    runs = list(product(options.seeds, options.settings, table_names(options.data)))
+    tables = table_names(options.data)
     for method in options.methods:
-        path = RESULTS / f"{method}.jsonl"
-        missing = [(t, s, seed) for seed, s, t in runs if (t, s, seed) not in done(path)]
-        parallel = Parallel(options.jobs, return_as="generator_unordered")
-        records = parallel(delayed(measure)(options.data, method, *run) for run in missing)
-        with path.open("a") as file:
-            for record in records:
-                file.write(json.dumps(record) + "\n")
-                file.flush()
-                print(json.dumps(record), flush=True)
+        runs = [
+            {"method": method, "table": table, "setting": setting, "seed": seed}
+            for seed, setting, table in product(options.seeds, options.settings, tables)
+        ]
+        path = RESULTS / "quality" / f"{method}.jsonl"
+        measure_missing(path, runs, partial(measure, options.data), options.jobs)
 
 
 if __name__ == "__main__":

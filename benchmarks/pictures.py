@@ -1,0 +1,105 @@
+"""The pictures of the documentation."""
+
+from pathlib import Path
+
+import ranking
+from matplotlib import pyplot as plt
+
+DOCS = Path(__file__).parent.parent / "docs"
+OURS = "skvae"
+TITLES = {"semi": "Novelty", "unsup": "Outliers"}
+
+
+def color(method):
+    """One colour for skvae, another for all others."""
+    return "#D55E00" if method == OURS else "#0072B2"
+
+
+def save(figure, name):
+    """Write docs/NAME.png."""
+    figure.savefig(DOCS / f"{name}.png", dpi=120)
+    plt.close(figure)
+
+
+def quality(frame):
+    """Mean AUROC of each method against the seconds it took to fit."""
+    figure, axes = plt.subplots(1, 2, figsize=(12, 5.5), layout="constrained")
+    for ax, (setting, title) in zip(axes, TITLES.items(), strict=True):
+        part = frame[frame["setting"] == setting].groupby("method")
+        means = part.agg({"auroc": "mean", "fit_seconds": "sum"})
+        for method, (auroc, seconds) in means.iterrows():
+            ax.scatter(seconds, auroc, color=color(method))
+            ax.annotate(method, (seconds, auroc), (4, 3), textcoords="offset points", fontsize=8)
+        ax.set_xscale("log")
+        ax.margins(x=0.25)
+        ax.set_xlabel("seconds to fit all tables on one thread")
+        ax.set_ylabel("mean AUROC")
+        ax.set_title(title)
+    save(figure, "quality")
+
+
+def ranks(by_table):
+    """Mean ranks by setting, with bars that overlap where Nemenyi's test sees no difference."""
+    figure, axes = plt.subplots(1, 2, figsize=(10, 5), layout="constrained")
+    for ax, (setting, title) in zip(axes, TITLES.items(), strict=True):
+        means = ranking.mean_ranks(by_table[setting]).sort_values(ascending=False)
+        half = ranking.critical_difference(by_table[setting]) / 2
+        for position, (method, rank) in enumerate(means.items()):
+            ax.errorbar(rank, position, xerr=half, fmt="o", capsize=3, color=color(method))
+        ax.set_yticks(range(len(means)), means.index)
+        ax.set_xlabel("mean rank by AUROC")
+        ax.set_title(title)
+    save(figure, "ranks")
+
+
+def contamination(means):
+    """AUROC and average precision of each method against the share of anomalies."""
+    figure, axes = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
+    for ax, measure in zip(axes, ["auroc", "average_precision"], strict=True):
+        curves = means[measure].unstack("method")
+        for (method, curve), marker in zip(curves.items(), "osv^D<>", strict=False):
+            ax.plot(100 * curve.index, curve, marker=marker, color=color(method), label=method)
+        ax.set_xlabel("anomalies among the training rows, %")
+        ax.set_ylabel(f"mean {measure.replace('_', ' ').replace('auroc', 'AUROC')}")
+    axes[0].legend()
+    save(figure, "contamination")
+
+
+def scale(frame):
+    """Seconds and memory against rows: a colour a method, a line style a number of columns."""
+    figure, axes = plt.subplots(1, 3, figsize=(12, 4), layout="constrained")
+    labels = {
+        "fit_seconds": "seconds to fit",
+        "score_seconds": "seconds to score all rows",
+        "extra_bytes": "extra bytes",
+    }
+    for ax, (measure, label) in zip(axes, labels.items(), strict=True):
+        curves = frame.pivot(index="rows", columns=["columns", "method"], values=measure)
+        styles = dict(zip(sorted(frame["columns"].unique()), [":", "--", "-"], strict=False))
+        for (columns, method), curve in curves.items():
+            look = {"marker": ".", "linestyle": styles[columns], "color": color(method)}
+            ax.loglog(curve.index, curve, **look, label=f"{method}, {columns} columns")
+        ax.set_xlabel("rows")
+        ax.set_ylabel(label)
+    axes[0].legend(fontsize=7)
+    save(figure, "scale")
+
+
+def knobs(means):
+    """AUROC against fit time, a panel a parameter; the values are joined in their order."""
+    parameters = means.index.unique("knob")
+    look = {"figsize": (13, 4), "layout": "constrained", "sharey": True}
+    figure, axes = plt.subplots(1, len(parameters), **look)
+    for ax, knob in zip(axes, parameters, strict=True):
+        for (setting, title), shade in zip(TITLES.items(), ["C0", "C1"], strict=True):
+            seconds, auroc = (means.loc[knob][m, setting] for m in ("fit_seconds", "auroc"))
+            ax.plot(seconds, auroc, "o-", color=shade, label=title)
+            for value in auroc.index:
+                point = seconds[value], auroc[value]
+                ax.annotate(value, point, (4, 3), textcoords="offset points", fontsize=8)
+        ax.set_title(knob)
+        ax.set_xlabel("mean seconds to fit")
+        ax.margins(x=0.3)
+    axes[0].set_ylabel("mean AUROC")
+    axes[0].legend()
+    save(figure, "knobs")
