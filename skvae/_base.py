@@ -166,8 +166,9 @@ class BaseVAE(BaseEstimator):
         ----------
         X : array-like or DataFrame of shape (n_samples, n_features)
             Numbers and booleans; NaN or pd.NA where missing.
-        y : Ignored
-            Present for scikit-learn's API.
+        y : array-like of shape (n_samples,), default=None
+            Ignored, but by a `VAEAnomalyDetector` with ``use_labels=True``: 1 for normal
+            rows, -1 for anomalies, 0 for unknown ones.
 
         Returns
         -------
@@ -183,7 +184,7 @@ class BaseVAE(BaseEstimator):
         """
         before = dict(vars(self))
         try:
-            self._fit(X)
+            self._fit(X, y)
         except BaseException:
             vars(self).clear()
             vars(self).update(before)
@@ -316,8 +317,8 @@ class BaseVAE(BaseEstimator):
     def __sklearn_is_fitted__(self):
         return hasattr(self, "model_")
 
-    def _fit(self, X):
-        """Fit all that both estimators have; return the table read and the rows held out."""
+    def _fit(self, X, y):
+        """Fit all that both estimators have; return the table, rows held out, known anomalies."""
         self._check()
         device = _training_device(self)
         random_state = _random_state(self.random_state)
@@ -325,7 +326,8 @@ class BaseVAE(BaseEstimator):
         validate_data(self, X, skip_check_array=True)
         families, names = self._families(raw)
         self.table_ = TableEncoder({name: family.domain for name, family in families.items()})
-        held_out, kept = self._split(len(raw.values), random_state)
+        anomalous = self._known_anomalies(y, len(raw.values))
+        held_out, kept = self._split(np.flatnonzero(~anomalous), random_state)
         # All rows are checked, but those held out have no part in the columns' units.
         table = self.table_.fit(raw, names).fit(raw.take(kept), names).encode(raw)
         self.n_left_out_ = 0
@@ -334,23 +336,27 @@ class BaseVAE(BaseEstimator):
         # More rows than the steps can visit, or than judge the weights, are not looked at.
         kept = kept[: self._n_steps(len(kept)) * self._batch_size()]
         judges = held_out[:EVALUATION_SIZE]
-        if self.robust and len(raw.values) >= _FEWEST_ROWS_TO_HOLD_OUT:
+        if self.robust and len(kept) + len(held_out) >= _FEWEST_ROWS_TO_HOLD_OUT:
             parts = table.take(kept), table.take(judges)
             typical = self._typical(blocks, *parts, device, random_state)
             self.n_left_out_ = int(np.sum(~typical[0]))
             kept, judges = kept[typical[0]], judges[typical[1]]
             table = self.table_.refit_units(raw.take(kept)).encode(raw)
-        fitted, judges = table.take(kept), table.take(judges)
+        fitted, judges, repelled = (table.take(rows) for rows in (kept, judges, anomalous))
         model = self._model(blocks, fitted, random_state)
         self.draws_ = _scoring.draws(self.n_draws, model.latent_dim, _seed(random_state))
-        history = self._train(model, fitted, judges, device, random_state)
+        history = self._train(model, fitted, judges, device, random_state, repelled=repelled)
         shift = self.table_.log_jacobian_.sum()
         for key in ("train", "validation"):
             history[key] = [float(elbo + shift) for elbo in history[key]]
         self.history_, self.n_steps_ = history, max(history["step"], default=0)
         self.model_ = model.to("cpu", torch.float64).eval().requires_grad_(False)
         self.baseline_ = -np.median(self._terms(fitted.take(slice(_REFERENCE_ROWS))), axis=0)
-        return raw, held_out
+        return raw, held_out, anomalous
+
+    def _known_anomalies(self, y, n):
+        """Which of n rows y says are anomalies: none, for an estimator that ignores it."""
+        return np.zeros(n, dtype=bool)
 
     def _check(self):
         """Raise for parameters out of range or in conflict, before data is touched."""
@@ -398,9 +404,10 @@ class BaseVAE(BaseEstimator):
             names.append(choice)
         return families, names
 
-    def _split(self, n, random_state):
-        """Positions of the rows held out and of those that the weights are fitted to."""
-        order = random_state.permutation(n)
+    def _split(self, rows, random_state):
+        """Part some rows into those held out and those that the weights are fitted to."""
+        n = len(rows)
+        order = rows[random_state.permutation(n)]
         n_held_out = round(self.validation_fraction * n) if n >= _FEWEST_ROWS_TO_HOLD_OUT else 0
         n_held_out = min(n_held_out, n - 1)
         return order[:n_held_out], order[n_held_out:]
@@ -454,7 +461,7 @@ class BaseVAE(BaseEstimator):
             return self.max_steps
         return int(np.clip(100 * n / 256, 300, 2000))
 
-    def _train(self, model, table, held_out, device, random_state, trimming=0.0):
+    def _train(self, model, table, held_out, device, random_state, repelled=None, trimming=0.0):
         divergence = DIVERGENCES.get(self.divergence, self.divergence)
         return train(
             model.to(device, torch.float32),
@@ -468,6 +475,7 @@ class BaseVAE(BaseEstimator):
             capacity=self.capacity,
             divergence=divergence,
             divergence_weight=self.divergence_weight,
+            repelled=_tensors(repelled or table.take(slice(0)), device, torch.float32),
             trimming=trimming,
             generator=torch.Generator(device).manual_seed(_seed(random_state)),
             verbose=self.verbose,
