@@ -144,6 +144,8 @@ def conformal_section():
         row["power at FDR 0.2"] = f"{run['mean']['power 0.2']:.2f}"
         rows[f"{run['table']}, {run['contamination']:.0%}"] = row
     text += markdown(pd.DataFrame(rows).T.rename_axis("table, contamination"))
+    if not runs["fits"]:
+        return f"{text}\n"
     text += f"\n\n{CONFORMAL['fits']}\n\n"
     rows = {}
     for run in runs["fits"]:

@@ -164,7 +164,7 @@ default=None
 
     p-values are those of split-conformal prediction. With folds (`cv`) the calibration
     rows are scored by models of fewer rows than the one that scores fresh rows, so that
-    p-values come out too large rather than too small, but without a proof: a
+    p-values are rather too large than too small, but without a proof: a
     cross-conformal p-value, which has one, compares the scores of each fold's own model,
     and no single threshold on `score_samples` would agree with it.
 
