@@ -163,8 +163,9 @@ class BaseVAE(BaseEstimator):
         ----------
         X : array-like or DataFrame of shape (n_samples, n_features)
             Numbers and booleans; NaN or pd.NA where missing.
-        y : Ignored
-            Present for scikit-learn's API.
+        y : array-like of shape (n_samples,), default=None
+            Ignored, but by a `VAEAnomalyDetector` with ``use_labels=True``: 1 for normal
+            rows, -1 for anomalies, 0 for unknown ones.
 
         Returns
         -------
@@ -180,7 +181,7 @@ class BaseVAE(BaseEstimator):
         """
         before = dict(vars(self))
         try:
-            self._fit(X)
+            self._fit(X, y)
         except BaseException:
             vars(self).clear()
             vars(self).update(before)
@@ -313,8 +314,8 @@ class BaseVAE(BaseEstimator):
     def __sklearn_is_fitted__(self):
         return hasattr(self, "model_")
 
-    def _fit(self, X):
-        """Fit all that both estimators have; return the table read and the rows held out."""
+    def _fit(self, X, y):
+        """Fit all that both estimators have; return the table, rows held out, known anomalies."""
         self._check()
         device = _training_device(self)
         random_state = _random_state(self.random_state)
@@ -322,17 +323,19 @@ class BaseVAE(BaseEstimator):
         validate_data(self, X, skip_check_array=True)
         families, names = self._families(raw)
         self.table_ = TableEncoder({name: family.domain for name, family in families.items()})
-        held_out, kept = self._split(len(raw.values), random_state)
+        anomalous = self._known_anomalies(y, len(raw.values))
+        held_out, kept = self._split(np.flatnonzero(~anomalous), random_state)
         # All rows are checked, but those held out have no part in the columns' units.
         table = self.table_.fit(raw, names).fit(raw.take(kept), names).encode(raw)
         blocks = [(family, names.count(name)) for name, family in families.items()]
         blocks = [(family, n_columns) for family, n_columns in blocks if n_columns]
         # More rows than the steps can visit, or than judge the weights, are not looked at.
-        fitted = table.take(kept[: self._n_steps(len(kept)) * self._batch_size()])
-        judges = table.take(held_out[:EVALUATION_SIZE])
+        kept = kept[: self._n_steps(len(kept)) * self._batch_size()]
+        judges = held_out[:EVALUATION_SIZE]
+        fitted, judges, repelled = (table.take(rows) for rows in (kept, judges, anomalous))
         model = self._model(blocks, fitted, random_state)
         self.draws_ = _scoring.draws(self.n_draws, model.latent_dim, _seed(random_state))
-        history = self._train(model, fitted, judges, device, random_state)
+        history = self._train(model, fitted, judges, repelled, device, random_state)
         shift = self.table_.log_jacobian_.sum()
         for key in ("train", "validation"):
             history[key] = [float(elbo + shift) for elbo in history[key]]
@@ -340,10 +343,14 @@ class BaseVAE(BaseEstimator):
         self.model_ = _at_rest(model)
         self.members_ = [(1.0, self.model_)]
         if self.robust_weight > 0 and len(raw.values) >= _FEWEST_ROWS_TO_HOLD_OUT:
-            robust = self._robust_member(blocks, fitted, device, random_state)
+            robust = self._robust_member(blocks, fitted, repelled, device, random_state)
             self.members_ = [(1 - self.robust_weight, self.model_), (self.robust_weight, robust)]
         self.baseline_ = -np.median(self._terms(fitted.take(slice(_REFERENCE_ROWS))), axis=0)
-        return raw, held_out
+        return raw, held_out, anomalous
+
+    def _known_anomalies(self, y, n):
+        """Which of n rows y says are anomalies: none, for an estimator that ignores it."""
+        return np.zeros(n, dtype=bool)
 
     def _check(self):
         """Raise for parameters out of range or in conflict, before data is touched."""
@@ -391,20 +398,22 @@ class BaseVAE(BaseEstimator):
             names.append(choice)
         return families, names
 
-    def _split(self, n, random_state):
-        """Positions of the rows held out and of those that the weights are fitted to."""
-        order = random_state.permutation(n)
+    def _split(self, rows, random_state):
+        """Part some rows into those held out and those that the weights are fitted to."""
+        n = len(rows)
+        order = rows[random_state.permutation(n)]
         n_held_out = round(self.validation_fraction * n) if n >= _FEWEST_ROWS_TO_HOLD_OUT else 0
         n_held_out = min(n_held_out, n - 1)
         return order[:n_held_out], order[n_held_out:]
 
-    def _robust_member(self, blocks, table, device, random_state):
+    def _robust_member(self, blocks, table, repelled, device, random_state):
         """Fit a short and simple model to the rows of each batch that it finds usual."""
         robust = clone(self).set_params(**_ROBUST_MEMBER)
         robust.max_steps = min(robust.max_steps, self._n_steps(len(table.values)))
         blocks = [(family.robust or family, n_columns) for family, n_columns in blocks]
         model = robust._model(blocks, table, random_state)
-        robust._train(model, table, table.take(slice(0)), device, random_state, _TRIMMING)
+        nothing = table.take(slice(0))
+        robust._train(model, table, nothing, repelled, device, random_state, _TRIMMING)
         return _at_rest(model)
 
     def _model(self, blocks, table, random_state):
@@ -430,7 +439,7 @@ class BaseVAE(BaseEstimator):
             return self.max_steps
         return int(np.clip(100 * n / 256, 300, 2000))
 
-    def _train(self, model, table, held_out, device, random_state, trimming=0.0):
+    def _train(self, model, table, held_out, repelled, device, random_state, trimming=0.0):
         divergence = DIVERGENCES.get(self.divergence, self.divergence)
         return train(
             model.to(device, torch.float32),
@@ -444,6 +453,7 @@ class BaseVAE(BaseEstimator):
             capacity=self.capacity,
             divergence=divergence,
             divergence_weight=self.divergence_weight,
+            repelled=_tensors(repelled, device, torch.float32),
             trimming=trimming,
             generator=torch.Generator(device).manual_seed(_seed(random_state)),
             verbose=self.verbose,

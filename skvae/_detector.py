@@ -4,10 +4,10 @@ import numpy as np
 from sklearn.base import OutlierMixin, clone
 from sklearn.metrics import average_precision_score
 from sklearn.model_selection import KFold, cross_validate
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import check_is_fitted, column_or_1d
 
 from ._base import BaseVAE, _random_state
-from ._checks import constant, either, integer, one_of, real
+from ._checks import constant, either, integer, kind, one_of, real
 from ._conformal import discoveries, p_values, threshold
 
 __all__ = ["VAEAnomalyDetector", "anomaly_average_precision"]
@@ -112,6 +112,11 @@ default=None
         the table calibrates; it takes as many more fits. None: the rows held out
         calibrate. "auto" takes 5 folds where the table is too small to hold any out, else
         None.
+    use_labels : bool, default=False
+        Whether `fit` heeds y: 1 for normal rows, -1 for anomalies, of which there must be
+        some, 0 for rows of which it is not known. Known anomalies are pushed towards a low
+        ELBO, and neither held out nor fitted otherwise; all other rows are treated alike.
+        Without it y is ignored.
 
     Attributes
     ----------
@@ -158,7 +163,7 @@ default=None
 
     p-values are those of split-conformal prediction. With folds (`cv`) the calibration
     rows are scored by models of fewer rows than the one that scores fresh rows, so that
-    p-values come out too large rather than too small, but without a proof: a
+    p-values are rather too large than too small, but without a proof: a
     cross-conformal p-value, which has one, compares the scores of each fold's own model,
     and no single threshold on `score_samples` would agree with it.
 
@@ -185,6 +190,7 @@ default=None
         "contamination": either(one_of(["auto"]), real(0, 0.5, "right")),
         "false_alarm_rate": real(0, 1, "neither"),
         "cv": either(integer(2), one_of(["auto"]), constant(None)),
+        "use_labels": kind("a bool", lambda value: isinstance(value, (bool, np.bool_))),
     }
 
     def __init__(
@@ -214,6 +220,7 @@ default=None
         contamination="auto",
         false_alarm_rate=0.01,
         cv="auto",
+        use_labels=False,
     ):
         super().__init__(
             latent_dim=latent_dim,
@@ -242,6 +249,7 @@ default=None
         self.contamination = contamination
         self.false_alarm_rate = false_alarm_rate
         self.cv = cv
+        self.use_labels = use_labels
 
     def decision_function(self, X):
         """Score of each row above the threshold, in nats; negative for anomalies.
@@ -407,37 +415,59 @@ default=None
         self.calibration_scores_, self.n_calibration_, self.offset_ = scores, len(scores), offset
         return self
 
-    def _fit(self, X):
-        raw, held_out = super()._fit(X)
-        self.calibration_scores_ = np.sort(self._unseen_scores(X, raw, held_out))
+    def _fit(self, X, y):
+        raw, held_out, anomalous = super()._fit(X, y)
+        scores = self._unseen_scores(X, y, raw, held_out, anomalous)
+        self.calibration_scores_ = np.sort(scores)
         by_rate = self.contamination == "auto"
         share = self.false_alarm_rate if by_rate else self.contamination
         offset = threshold(self.calibration_scores_, share) if by_rate else None
         self.n_calibration_ = 0 if offset is None else len(self.calibration_scores_)
         if offset is None:
-            offset = float(np.quantile(self._by_chunk(self._scores, raw), share))
+            rows = raw.take(~anomalous) if by_rate else raw
+            offset = float(np.quantile(self._by_chunk(self._scores, rows), share))
         self.offset_ = offset
 
-    def _unseen_scores(self, X, raw, held_out):
+    def _unseen_scores(self, X, y, raw, held_out, anomalous):
         """Scores of calibration rows, none by a model that was fitted to them."""
         n_folds = self.cv
         if n_folds == "auto":
             too_small = len(held_out) == 0 and self.validation_fraction > 0
             n_folds = _FOLDS if too_small else None
-        if n_folds is None or len(raw.values) < 3:
+        rows = np.flatnonzero(~anomalous)
+        if n_folds is None or len(rows) < 3:
             return self._by_chunk(self._scores, raw.take(held_out))
         random_state = _random_state(self.random_state)
-        folds = KFold(min(n_folds, len(raw.values)), shuffle=True, random_state=random_state)
+        folds = KFold(min(n_folds, len(rows)), shuffle=True, random_state=random_state)
+        tests = [rows[test] for _, test in folds.split(rows)]
         fits = cross_validate(
             clone(self).set_params(cv=None),
             X,
-            cv=folds,
+            y,
+            cv=[(np.delete(np.arange(len(anomalous)), test), test) for test in tests],
             error_score="raise",
             return_estimator=True,
-            return_indices=True,
-        )
-        pairs = zip(fits["estimator"], fits["indices"]["test"], strict=True)
-        return np.concatenate([fit._by_chunk(fit._scores, raw.take(fold)) for fit, fold in pairs])
+        )["estimator"]
+        pairs = zip(fits, tests, strict=True)
+        return np.concatenate([fit._by_chunk(fit._scores, raw.take(test)) for fit, test in pairs])
+
+    def _known_anomalies(self, y, n):
+        if not self.use_labels:
+            return super()._known_anomalies(y, n)
+        y = np.full(n, 0) if y is None else column_or_1d(y)
+        labels = np.unique(y).tolist()
+        if not set(labels) <= {1, -1, 0} or -1 not in labels:
+            raise ValueError(
+                "With use_labels=True y must be 1 for normal rows, -1 for anomalies and 0 for "
+                f"unknown ones, with at least one -1. Got the values {labels[:10]}. If 1 stands "
+                "for an anomaly, pass np.where(y == 1, -1, 0)."
+            )
+        if len(y) != n or n - np.sum(y == -1) < 2:
+            raise ValueError(
+                f"y must label each row of X, and at least two as no anomaly. Got {len(y)} labels, "
+                f"{np.sum(y == -1)} of them -1, for {n} rows."
+            )
+        return y == -1
 
 
 def anomaly_average_precision(estimator, X, y):

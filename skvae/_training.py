@@ -10,6 +10,7 @@ from copy import deepcopy
 
 import torch
 from sklearn.exceptions import ConvergenceWarning
+from torch.nn.functional import softplus
 from tqdm import tqdm
 
 from .nn.vae import objective
@@ -24,6 +25,9 @@ N_EVALUATIONS = 50
 EVALUATION_SIZE = 2048  # held-out rows times draws in one evaluation
 HIDDEN_ROWS = 0.5  # share of rows of which the encoder does not see some cells at first
 HIDDEN_CELLS = 0.5  # largest share of cells hidden in such a row
+REPELLED_ROWS = 64  # known anomalies in a step, drawn with replacement
+REPELLED_BY = 3.0  # nats below the median where one may rest, times the root of the columns
+FARTHEST_REPELLED = 1e4  # units from a column's centre; cells beyond are moved there
 GRADIENT_NORM = 10.0  # bound on the gradient's norm, times the root of the columns
 
 
@@ -41,6 +45,7 @@ def train(
     divergence,
     divergence_weight,
     generator,
+    repelled=None,
     trimming=0.0,
     verbose=0,
 ):
@@ -67,6 +72,8 @@ def train(
     divergence_weight : float
     generator : torch.Generator
         On the device of the rows.
+    repelled : (x, observed), each a Tensor of shape (k, n_columns), default=None
+        Rows whose ELBO is to be low; may be empty.
     trimming : float in [0, 1), default=0
         Share of each batch, the rows with the lowest ELBO, that does not count.
     verbose : bool or int, default=0
@@ -105,6 +112,8 @@ def train(
                 penalty = divergence_weight * divergence(terms.z, prior_z, generator)
             aim = None if capacity is None else capacity * min(1.0, step / ramp)
             loss = objective(terms, beta=beta, capacity=aim, divergence=penalty, trimming=trimming)
+            if repelled is not None and len(repelled[0]) > 0:
+                loss = loss + repulsion(model, *repelled, terms, hidden_rows, generator)
             optimizer.zero_grad()
             loss.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), clip)
@@ -273,6 +282,35 @@ def training_terms(model, x, observed, hidden_rows, generator):
     visible = torch.rand(x.shape, generator=generator, device=device) >= share
     observed = observed.to(x.dtype)
     return model(x, observed, visible * observed, eps)
+
+
+def repulsion(model, x, observed, terms, hidden_rows, generator):
+    """Penalty in nats for rows whose ELBO is not far below the median of a batch.
+
+    A softened hinge: nearly 0 for a row that is far below, so that nothing is gained by
+    spoiling the model further, and no steeper than the ELBO itself for any row.
+
+    Parameters
+    ----------
+    model : VAE
+    x, observed : Tensor of shape (k, n_columns)
+        Known anomalies, from which some are drawn with replacement.
+    terms : Elbo
+        Of the batch.
+    hidden_rows : float in [0, 1]
+        As in `training_terms`.
+    generator : torch.Generator
+
+    Returns
+    -------
+    penalty : Tensor, scalar
+    """
+    median = terms.log_weight().detach().median(-1).values
+    rows = torch.randint(len(x), (REPELLED_ROWS,), generator=generator, device=generator.device)
+    x = x.clamp(-FARTHEST_REPELLED, FARTHEST_REPELLED)  # its square is a number in float32
+    repelled = training_terms(model, x[rows], observed[rows], hidden_rows, generator)
+    margin = REPELLED_BY * math.sqrt(x.shape[1])
+    return softplus(repelled.log_weight() - median + margin).mean()
 
 
 def batches(n, batch_size, generator):

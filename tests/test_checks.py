@@ -106,6 +106,7 @@ WRONG = {  # constructor parameter -> values out of range, values of a wrong kin
     "verbose": ([], ["yes", None, 0.5]),
     "contamination": ([0, 0.6, -0.1, "5 %"], [None, [0.1]]),
     "false_alarm_rate": ([0, 1, -0.1], [None, "0.01"]),
+    "use_labels": ([], [None, 1, "yes"]),
     "cv": ([1, 0, "5"], [2.5, True]),
 }
 ROWS = [

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from sklearn.base import clone
 from sklearn.ensemble import IsolationForest
+from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import GridSearchCV, KFold, StratifiedKFold, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -217,6 +218,68 @@ def test_every_row_of_a_fold_is_scored_by_a_fit_to_the_others(detector, frame):
     np.testing.assert_array_equal(fitted.calibration_scores_, np.sort(np.concatenate(scores)))
     plain = clone(detector).set_params(max_steps=20).fit(X)
     np.testing.assert_array_equal(fitted.score_samples(X), plain.score_samples(X))
+
+
+# A few labels.
+
+
+@pytest.fixture(scope="module")
+def few_labels():
+    """Rows of 3 correlated columns, 2 anomalies known among 300 rows, 50 like them apart."""
+    rng = np.random.default_rng(0)
+    rows = rng.normal(size=(400, 1)) + 0.5 * rng.normal(size=(400, 3))
+    odd = [1.2, 0.0, -1.2] + 0.2 * rng.normal(size=(52, 3))
+    X, y = np.vstack([rows[:300], odd[:2]]), np.repeat([0, -1], [300, 2])
+    return X, y, np.vstack([rows[300:], odd[2:]]), np.repeat([1, -1], [100, 50])
+
+
+def test_known_anomalies_help_to_find_others_like_them(detector, few_labels):
+    X, y, fresh, truth = few_labels
+    plain = clone(detector).fit(X[y == 0])
+    labelled = clone(detector).set_params(use_labels=True).fit(X, y)
+    aurocs = [roc_auc_score(truth, model.score_samples(fresh)) for model in (plain, labelled)]
+    assert 1 - aurocs[1] < 0.6 * (1 - aurocs[0])
+    elbos = [model.score(fresh[truth == 1]) for model in (plain, labelled)]
+    assert elbos[1] == pytest.approx(elbos[0], abs=0.5)
+
+
+@pytest.mark.parametrize("cv", [None, 3])
+def test_known_anomalies_do_not_calibrate(detector, few_labels, cv):
+    X, y, _, _ = few_labels
+    fitted = clone(detector).set_params(use_labels=True, max_steps=20, cv=cv).fit(X, y)
+    assert len(fitted.calibration_scores_) == (30 if cv is None else 300)
+    at_front = clone(fitted).fit(np.vstack([X[-2:], X[:-2]]), np.r_[-1, -1, y[:-2]])
+    np.testing.assert_array_equal(at_front.calibration_scores_, fitted.calibration_scores_)
+
+
+def test_rows_labelled_normal_and_unknown_are_treated_alike(detector, few_labels):
+    X, y, fresh, _ = few_labels
+    codings = [y, np.where(y == 0, 1, y), np.where(np.arange(302) < 100, 1.0, y)]
+    scores = [
+        clone(detector).set_params(use_labels=True, max_steps=20).fit(X, coding).p_values(fresh)
+        for coding in codings
+    ]
+    np.testing.assert_array_equal(scores[1], scores[0])
+    np.testing.assert_array_equal(scores[2], scores[0])
+
+
+@pytest.mark.parametrize(
+    ("y", "message"),
+    [
+        (None, r"must be 1 for normal rows, -1 for anomalies and 0 .* Got the values \[0\]"),
+        ([0, 1] * 10, r"Got the values \[0, 1\]\. If 1 .* pass np\.where\(y == 1, -1, 0\)"),
+        ([1] * 20, r"with at least one -1\. Got the values \[1\]"),
+        ([2, -1] * 10, r"Got the values \[-1, 2\]"),
+        (["odd", "-1"] * 10, r"Got the values \['-1', 'odd'\]"),
+        ([0, -1], r"must label each row .* Got 2 labels, 1 of them -1, for 20 rows"),
+        ([1] + [-1] * 19, r"at least two as no anomaly\. Got 20 labels, 19 of them -1"),
+    ],
+)
+def test_labels_in_another_coding_are_refused(detector, table, y, message):
+    labelled = clone(detector).set_params(use_labels=True)
+    with pytest.raises(ValueError, match=message):
+        labelled.fit(table[:20], y)
+    assert not hasattr(labelled, "model_")
 
 
 # Model selection with labels.

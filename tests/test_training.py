@@ -10,7 +10,7 @@ import torch
 from sklearn.exceptions import ConvergenceWarning
 
 from skvae import _training
-from skvae._training import Schedule, batches, train, training_terms
+from skvae._training import Schedule, batches, repulsion, train, training_terms
 from skvae.nn import LIKELIHOODS, POSTERIORS, PRIORS, VAE, JointLikelihood, energy_distance
 
 N_COLUMNS, LATENT_DIM = 4, 2
@@ -275,6 +275,50 @@ def test_cells_are_hidden_less_and_less_in_the_first_half_of_the_annealing(early
     assert (shares[steps <= 0.6 * schedule.end] == 1).all()
     assert (shares[steps > 0.8 * schedule.end + 1] == 0).all()
     assert (np.diff(shares) <= 0).all()
+
+
+# Known anomalies.
+
+
+def odd_rows(n=3):
+    """Rows that break the columns' correlation without being far out."""
+    x = torch.tensor([1.0, -1.0, 1.0, -1.0], dtype=torch.float64).repeat(n, 1)
+    return x, torch.ones_like(x, dtype=torch.bool)
+
+
+def test_rows_repelled_end_far_below_the_others_which_keep_their_elbo():
+    plain, repelling = build(), build()
+    fit(plain, correlation=0.8, max_steps=600)
+    fit(repelling, correlation=0.8, max_steps=600, repelled=odd_rows())
+    x, observed = odd_rows(200)
+    eps = torch.randn(200, LATENT_DIM, generator=torch.Generator().manual_seed(3)).double()
+    falls = [
+        held_out_elbo(model, correlation=0.8)
+        - model(x, observed, observed, eps).log_weight().mean().item()
+        for model in (plain, repelling)
+    ]
+    assert falls[1] > max(falls[0] + 1, 5)  # the margin is 6 nats
+    elbos = [held_out_elbo(model, correlation=0.8) for model in (plain, repelling)]
+    assert elbos[1] == pytest.approx(elbos[0], abs=0.5)
+
+
+@pytest.mark.parametrize(("factor", "expected"), [(1.0, None), (1e3, 0.0), (1e300, 0.0)])
+def test_rows_that_are_far_below_already_are_not_pushed(factor, expected, generator):
+    model, (x, observed) = build(), odd_rows()
+    terms = training_terms(model, *rows(64), 0.0, generator)
+    penalty = repulsion(model, factor * x, observed, terms, 0.0, generator)
+    penalty.backward()
+    slopes = torch.cat([w.grad.flatten() for w in model.parameters() if w.grad is not None])
+    assert penalty.item() > 1 if expected is None else penalty.item() == expected
+    assert slopes.isfinite().all()
+    assert (slopes == 0).all() == (expected is not None)
+
+
+def test_no_rows_repelled_change_no_bit():
+    models, nothing = [build(), build()], tuple(part[:0] for part in odd_rows())
+    fit(models[0], max_steps=20)
+    fit(models[1], max_steps=20, repelled=nothing)
+    assert all(map(torch.equal, models[0].parameters(), models[1].parameters()))
 
 
 def test_the_capacity_rises_over_the_first_half_of_the_steps(monkeypatch):

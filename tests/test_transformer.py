@@ -139,3 +139,11 @@ def test_shared_parameters_have_the_same_words_and_defaults_in_both_estimators()
     for name, parameter in inspect.signature(VAETransformer).parameters.items():
         assert parameter == defaults[name]
         assert f"default={parameter.default!r}".replace("'", '"') in transformer[name].type
+
+
+def test_labels_are_ignored(table):
+    labelled, plain = (
+        VAETransformer(max_steps=5, random_state=0).fit(table, y).transform(table)
+        for y in (np.repeat([-1, 1], 200), None)
+    )
+    np.testing.assert_array_equal(labelled, plain)
