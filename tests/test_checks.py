@@ -101,7 +101,7 @@ WRONG = {  # constructor parameter -> values out of range, values of a wrong kin
     "bound": (["iwelbo"], [None]),
     "n_draws": ([0], [16.0, None]),
     "device": (["gpu", "meta", "cuda:99"], [None, 0]),
-    "robust_weight": ([-0.1, 1.1, NAN], [None, "0.3"]),
+    "robust_weight": ([-0.1, 1.1], [NAN, None, "0.3"]),
     "random_state": ([-1], ["seed", 1.5]),
     "verbose": ([], ["yes", None, 0.5]),
     "contamination": ([0, 0.6, -0.1, "5 %"], [None, [0.1]]),

@@ -133,7 +133,12 @@ def test_shared_parameters_have_the_same_words_and_defaults_in_both_estimators()
         {entry.name: entry for entry in ClassDoc(estimator)["Parameters"]}
         for estimator in (VAEAnomalyDetector, VAETransformer)
     )
-    assert set(detector) - set(transformer) == {"contamination", "cv", "false_alarm_rate"}
+    assert set(detector) - set(transformer) == {
+        "contamination",
+        "cv",
+        "false_alarm_rate",
+        "use_labels",
+    }
     assert {name: detector[name] for name in transformer} == transformer
     defaults = inspect.signature(VAEAnomalyDetector).parameters
     for name, parameter in inspect.signature(VAETransformer).parameters.items():
