@@ -41,6 +41,13 @@ from .nn import (
 
 __all__ = []
 
+# Noise model of each kind of column under likelihoods="auto".
+_AUTO = {
+    "number": "gaussian",
+    "boolean": "bernoulli",
+    "category": "categorical",
+    "ordered": "ordinal",
+}
 _FEWEST_ROWS_TO_HOLD_OUT = 20
 _CHUNK_ROWS = 16_384
 # The robust phase: how it differs from the fit, and which rows it leaves out.
@@ -79,6 +86,8 @@ _RULES = {
         _part(["auto", *LIKELIHOODS], Likelihood),
         mapping(_part(["auto", *LIKELIHOODS], Likelihood)),
     ),
+    "min_frequency": either(integer(1), real(0, 1, "neither"), constant(None)),
+    "max_categories": either(integer(1), constant(None)),
     "posterior": _part(POSTERIORS, Posterior),
     "prior": _part(PRIORS, Prior),
     "prior_params": either(kind("a dict", lambda value: isinstance(value, dict)), constant(None)),
@@ -117,6 +126,8 @@ class BaseVAE(BaseEstimator):
         hidden_layer_sizes=(128, 128),
         activation="silu",
         likelihoods="auto",
+        min_frequency=None,
+        max_categories=100,
         posterior="diagonal",
         prior="vamp",
         prior_params=None,
@@ -140,6 +151,8 @@ class BaseVAE(BaseEstimator):
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
         self.likelihoods = likelihoods
+        self.min_frequency = min_frequency
+        self.max_categories = max_categories
         self.posterior = posterior
         self.prior = prior
         self.prior_params = prior_params
@@ -165,7 +178,7 @@ class BaseVAE(BaseEstimator):
         Parameters
         ----------
         X : array-like or DataFrame of shape (n_samples, n_features)
-            Numbers and booleans; NaN or pd.NA where missing.
+            Numbers, booleans, strings and categories; None, NaN or pd.NA where missing.
         y : Ignored
             Present for scikit-learn's API.
 
@@ -178,8 +191,8 @@ class BaseVAE(BaseEstimator):
         ------
         ValueError, TypeError
             If a parameter is out of range, of a wrong kind or in conflict with another,
-            if X is no dense table of finite numbers with at least two rows, if a column
-            does not fit its noise model, or if training diverges.
+            if X is no dense table with at least two rows, if a column holds dates or an
+            infinite number or does not fit its noise model, or if training diverges.
         """
         before = dict(vars(self))
         try:
@@ -246,18 +259,21 @@ class BaseVAE(BaseEstimator):
             One part a column: its negative log density given the latent code, relative
             to its median over training rows. Then ``kl``, the KL divergence relative to
             its median, and ``baseline``, the sum of the medians. Each row adds up to
-            `negative_elbo`. A DataFrame with the same index where X is one.
+            `negative_elbo`. A pandas DataFrame, with the index of X if it has one, where X
+            is a pandas or polars DataFrame.
 
         Raises
         ------
         sklearn.exceptions.NotFittedError, ValueError, TypeError
             As `score_samples`.
         """
-        parts = -self._by_chunk(self._terms, self._read(X)) - self.baseline_
+        raw = self._read(X)
+        parts = -self._by_chunk(self._terms, raw) - self.baseline_
         parts = np.column_stack([parts, np.full(len(parts), self.baseline_.sum())])
-        if not hasattr(X, "iloc"):
+        if not raw.is_frame:
             return parts
-        return pd.DataFrame(parts, index=X.index, columns=[*X.columns, "kl", "baseline"])
+        columns = [*raw.names, "kl", "baseline"]
+        return pd.DataFrame(parts, index=X.index if hasattr(X, "iloc") else None, columns=columns)
 
     def score(self, X, y=None):
         """Mean evidence lower bound of the rows, in nats; higher is better.
@@ -290,8 +306,9 @@ class BaseVAE(BaseEstimator):
         Returns
         -------
         X : ndarray or DataFrame of shape (n_samples, n_features)
-            In the container that was fitted, in the columns' own units; columns of a
-            DataFrame that held booleans hold booleans.
+            In the columns' own units; a pandas DataFrame where one, or a polars one, was
+            fitted, whose columns of booleans and categories hold such. An infrequent level
+            that shares its probability may be drawn, an unseen one is not.
 
         Raises
         ------
@@ -311,6 +328,7 @@ class BaseVAE(BaseEstimator):
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = True
+        tags.input_tags.string = True
         return tags
 
     def __sklearn_is_fitted__(self):
@@ -324,12 +342,15 @@ class BaseVAE(BaseEstimator):
         raw = read_table(X, min_rows=2)
         validate_data(self, X, skip_check_array=True)
         families, names = self._families(raw)
-        self.table_ = TableEncoder({name: family.domain for name, family in families.items()})
+        self.table_ = TableEncoder(
+            {name: family.domain for name, family in families.items()},
+            min_frequency=self.min_frequency,
+            max_categories=self.max_categories,
+        )
         table = self.table_.fit(raw, names).encode(raw)
         held_out, kept = self._split(len(raw.values), random_state)
         self.n_left_out_ = 0
-        blocks = [(family, names.count(name)) for name, family in families.items()]
-        blocks = [(family, n_columns) for family, n_columns in blocks if n_columns]
+        blocks = [(families[name], columns) for name, columns in self.table_.blocks()]
         # More rows than the steps can visit, or than judge the weights, are not looked at.
         kept = kept[: self._n_steps(len(kept)) * self._batch_size()]
         judges = held_out[:EVALUATION_SIZE]
@@ -339,11 +360,12 @@ class BaseVAE(BaseEstimator):
             self.n_left_out_ = int(np.sum(~typical[0]))
             kept, judges = kept[typical[0]], judges[typical[1]]
             table = self.table_.refit_units(raw.take(kept)).encode(raw)
+            blocks = [(families[name], columns) for name, columns in self.table_.blocks()]
         fitted, judges = table.take(kept), table.take(judges)
         model = self._model(blocks, fitted, random_state)
         self.draws_ = _scoring.draws(self.n_draws, model.latent_dim, _seed(random_state))
         history = self._train(model, fitted, judges, device, random_state)
-        shift = self.table_.log_jacobian_.sum()
+        shift = self.table_.log_jacobian(fitted.values).sum(axis=1).mean()
         for key in ("train", "validation"):
             history[key] = [float(elbo + shift) for elbo in history[key]]
         self.history_, self.n_steps_ = history, max(history["step"], default=0)
@@ -383,10 +405,9 @@ class BaseVAE(BaseEstimator):
                 f"{unknown[0]!r}, which X does not have. Its columns are {_listed(raw.names)}."
             )
         families, names = dict(LIKELIHOODS), []
-        for name, boolean in zip(raw.names, raw.boolean, strict=True):
+        for name, held in zip(raw.names, raw.kinds, strict=True):
             choice = chosen.get(name, "auto")
-            if choice == "auto":
-                choice = "bernoulli" if boolean else "gaussian"
+            choice = _AUTO[held] if choice == "auto" else choice
             if not isinstance(choice, str):
                 if families.setdefault(choice.__name__, choice) is not choice:
                     raise ValueError(
@@ -408,7 +429,7 @@ class BaseVAE(BaseEstimator):
         """Which rows of two tables a short robust fit to one does not find far from most."""
         robust = clone(self).set_params(**_ROBUST_PHASE)
         robust.max_steps = min(robust.max_steps, self._n_steps(len(table.values)))
-        blocks = [(StudentT if f.domain == "real" else f, n_columns) for f, n_columns in blocks]
+        blocks = [(StudentT if f.domain == "real" else f, columns) for f, columns in blocks]
         model = robust._model(blocks, table, random_state)
         nothing = table.take(slice(0))
         history = robust._train(model, table, nothing, device, random_state, trimming=_TRIMMING)
@@ -492,7 +513,8 @@ class BaseVAE(BaseEstimator):
         """E_q[log p(x_j | z)] by column and -KL, in nats and the columns' own units."""
         device = scoring_device(self.device)
         terms = _scoring.elbo_terms(self.model_, *table, self.draws_, device)
-        by_column = self.table_.in_user_order(terms[:, :-1]) + self.table_.log_jacobian_
+        by_column = self.table_.in_user_order(terms[:, :-1])
+        by_column += self.table_.log_jacobian(table.values)
         return np.column_stack([by_column, terms[:, -1]])
 
     def _elbo(self, table):
@@ -505,7 +527,7 @@ class BaseVAE(BaseEstimator):
             return self._elbo(table)
         device = scoring_device(self.device)
         bound = _scoring.importance_bound(self.model_, *table, self.draws_, device)
-        return bound + self.table_.log_jacobian_.sum()
+        return bound + self.table_.log_jacobian(table.values).sum(axis=1)
 
 
 def _random_state(random_state):

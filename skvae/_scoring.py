@@ -116,10 +116,10 @@ def latent_means(model, x, observed, device):
 
 
 def reconstruct(model, z, device):
-    """Compute the decoder's mean of each latent point; (n, latent_dim) -> (n, n_columns)."""
+    """Best guess of the cells at each latent point; (n, latent_dim) -> (n, n_columns)."""
 
     def mean(model, p, block, seen, noise):
-        return model.likelihood.mean(model.decoder(block))
+        return model.likelihood.predict(model.decoder(block).unsqueeze(0))
 
     return _blockwise(mean, model, z, np.ones_like(z), np.empty(0), device)
 

@@ -86,6 +86,8 @@ WRONG = {  # constructor parameter -> values out of range, values of a wrong kin
     "hidden_layer_sizes": ([(0,), (8, -1)], [8, (1.5,), None, "8"]),
     "activation": (["sigmoid"], [None, 1]),
     "likelihoods": (["normal", {0: "normal"}], [None, 3, {0: 3}]),
+    "min_frequency": ([0, 0.0, 1.0, -0.5], ["1", True]),
+    "max_categories": ([0, -1], [1.5, "all"]),
     "posterior": (["vamp"], [None, 3]),
     "prior": (["uniform"], [None, 3]),
     "prior_params": ([{"n_parts": 3}, {"n_components": 0}, {"n_components": True}], [3, [1]]),
