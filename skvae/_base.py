@@ -88,6 +88,7 @@ _RULES = {
     ),
     "min_frequency": either(integer(1), real(0, 1, "neither"), constant(None)),
     "max_categories": either(integer(1), constant(None)),
+    "missing": one_of(["ignore", "model"]),
     "posterior": _part(POSTERIORS, Posterior),
     "prior": _part(PRIORS, Prior),
     "prior_params": either(kind("a dict", lambda value: isinstance(value, dict)), constant(None)),
@@ -128,6 +129,7 @@ class BaseVAE(BaseEstimator):
         likelihoods="auto",
         min_frequency=None,
         max_categories=100,
+        missing="ignore",
         posterior="diagonal",
         prior="vamp",
         prior_params=None,
@@ -153,6 +155,7 @@ class BaseVAE(BaseEstimator):
         self.likelihoods = likelihoods
         self.min_frequency = min_frequency
         self.max_categories = max_categories
+        self.missing = missing
         self.posterior = posterior
         self.prior = prior
         self.prior_params = prior_params
@@ -325,6 +328,39 @@ class BaseVAE(BaseEstimator):
             cells = self.model_.likelihood.sample(params, generator).numpy()
         return self.table_.in_container(self.table_.decode(cells))
 
+    def impute(self, X, n_draws=None, random_state=None):
+        """Fill the holes of a table given the other cells of each row.
+
+        Parameters
+        ----------
+        X : array-like or DataFrame of shape (n_samples, n_features)
+        n_draws : int, default=None
+            How many filled tables to draw from the posterior predictive distribution; None
+            for one, filled by its means, by its modes in columns of levels.
+        random_state : int, RandomState instance or None, default=None
+            Source of the draws.
+
+        Returns
+        -------
+        filled : ndarray or DataFrame of shape (n_samples, n_features), or a list of n_draws such
+            In the container that was fitted, as `sample` gives it, and with the index of X
+            if it has one; observed cells are those of X.
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError, ValueError, TypeError
+            As `score_samples`, or if n_draws is no integer of at least 1.
+        """
+        raw = self._read(X)
+        index = X.index if hasattr(X, "iloc") else None
+        if n_draws is None:
+            return self.table_.fill(raw, self._by_chunk(self._guesses, raw), index)
+        integer(1).check("n_draws", n_draws, self)
+        generator = torch.Generator().manual_seed(_seed(_random_state(random_state)))
+        draw = partial(self._draws_of_cells, generator=generator)
+        tables = (self._by_chunk(draw, raw) for _ in range(n_draws))
+        return [self.table_.fill(raw, cells, index) for cells in tables]
+
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = True
@@ -346,6 +382,7 @@ class BaseVAE(BaseEstimator):
             {name: family.domain for name, family in families.items()},
             min_frequency=self.min_frequency,
             max_categories=self.max_categories,
+            missing=self.missing,
         )
         table = self.table_.fit(raw, names).encode(raw)
         held_out, kept = self._split(len(raw.values), random_state)
@@ -513,9 +550,21 @@ class BaseVAE(BaseEstimator):
         """E_q[log p(x_j | z)] by column and -KL, in nats and the columns' own units."""
         device = scoring_device(self.device)
         terms = _scoring.elbo_terms(self.model_, *table, self.draws_, device)
-        by_column = self.table_.in_user_order(terms[:, :-1])
+        by_column = self.table_.add_by_column(terms[:, :-1])
         by_column += self.table_.log_jacobian(table.values)
         return np.column_stack([by_column, terms[:, -1]])
+
+    def _guesses(self, table):
+        """Guess the encoded cells given those observed."""
+        return _scoring.guess(self.model_, *table, self.draws_, scoring_device(self.device))
+
+    def _draws_of_cells(self, table, generator):
+        """Draw encoded cells once from the posterior predictive distribution."""
+        with torch.inference_mode():
+            q = self.model_.infer(*_tensors(table, "cpu", torch.float64))
+            eps = torch.randn(q.mean.shape, generator=generator, dtype=torch.float64)
+            params = self.model_.decoder(q.transport(eps))
+            return self.model_.likelihood.sample(params, generator).numpy()
 
     def _elbo(self, table):
         return self._terms(table).sum(axis=1)

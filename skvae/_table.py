@@ -65,9 +65,9 @@ class EncodedTable(NamedTuple):
 
     Attributes
     ----------
-    values : float64 ndarray of shape (n, n_columns)
-        Encoded cells, 0 where not observed.
-    observed : bool ndarray of shape (n, n_columns)
+    values : float64 ndarray of shape (n, n_columns + n_masked)
+        Encoded cells, 0 where not observed; then the flags of modelled holes.
+    observed : bool ndarray of shape (n, n_columns + n_masked)
     """
 
     values: np.ndarray
@@ -140,6 +140,8 @@ class TableEncoder:
     max_categories : int or None, default=None
         Upper limit to the probabilities of a column's levels; all infrequent levels
         together have one.
+    missing : {"ignore", "model"}, default="ignore"
+        Whether the model is to learn where cells are missing.
 
     Attributes
     ----------
@@ -147,6 +149,10 @@ class TableEncoder:
         In the user's order.
     order_ : ndarray of shape (n_columns,)
         Position in the user's table of each of the model's columns.
+    masked_ : ndarray of shape (n_masked,)
+        Columns whose holes are modelled too: with ``missing="model"`` those that had some
+        in training. Each adds a flag, 1 where the cell is missing, after the model's
+        columns.
 
     Examples
     --------
@@ -158,10 +164,11 @@ class TableEncoder:
            [ 1.,  1.]])
     """
 
-    def __init__(self, families, *, min_frequency=None, max_categories=None):
+    def __init__(self, families, *, min_frequency=None, max_categories=None, missing="ignore"):
         self.families = families
         self.min_frequency = min_frequency
         self.max_categories = max_categories
+        self.missing = missing
 
     def __repr__(self):
         columns = ", ".join(f"{c.name}: {c.likelihood}" for c in self.columns_)
@@ -202,6 +209,8 @@ class TableEncoder:
         rank = list(self.families).index
         keys = [(rank(column.likelihood), column.n_codes) for column in self.columns_]
         self.order_ = np.array(sorted(range(len(keys)), key=keys.__getitem__))
+        has_holes = np.isnan(raw.values).any(axis=0)
+        self.masked_ = np.flatnonzero(has_holes & (self.missing == "model"))
         self._indexes = [_index(column.levels) for column in self.columns_]
         return self._note_units()
 
@@ -232,6 +241,7 @@ class TableEncoder:
             Name of the noise model and its columns.
         """
         columns = [self.columns_[j] for j in self.order_]
+        columns += [Column(self.columns_[j].name, "bernoulli", "boolean") for j in self.masked_]
         groups = groupby(columns, key=lambda column: (column.likelihood, column.n_codes))
         return [(name, list(group)) for (name, _), group in groups]
 
@@ -317,7 +327,8 @@ class TableEncoder:
                 values[:, j] = self._positions(raw, j)
             elif domain.curve is not LINE:
                 values[:, j] = domain.curve.straighten(values[:, j]) / self._spreads[j]
-        values = np.take(values, self.order_, axis=1)
+        holes = np.isnan(raw.values[:, self.masked_])
+        values = np.column_stack([np.take(values, self.order_, axis=1), holes])
         observed = ~np.isnan(values)
         return EncodedTable(np.where(observed, values, 0.0), observed)
 
@@ -387,8 +398,36 @@ class TableEncoder:
         return frame
 
     def in_user_order(self, by_column):
-        """Columns from the model's order to the user's; (n, n_columns) -> the same."""
+        """Columns from the model's order to the user's, without the flags of holes."""
         return np.take(by_column, np.argsort(self.order_), axis=1)
+
+    def add_by_column(self, terms):
+        """Terms in the user's order, each with that of the column's flag of holes."""
+        by_column = self.in_user_order(terms)
+        by_column[:, self.masked_] += terms[:, len(self.order_) :]
+        return by_column
+
+    def fill(self, raw, values, index=None):
+        """Put decoded cells into the holes of a table.
+
+        Parameters
+        ----------
+        raw : RawTable
+        values : ndarray of shape (n, n_columns)
+            Encoded cells in the model's order.
+        index : pandas.Index, default=None
+
+        Returns
+        -------
+        table : ndarray or DataFrame of shape (n, n_columns)
+            In the container that was fitted. Flags and counts are rounded.
+        """
+        guesses = self.decode(values)
+        for j, domain in enumerate(self._domains):
+            if not domain.is_continuous and domain.order_levels is None:
+                guesses[:, j] = np.rint(guesses[:, j].astype(np.float64))
+        cells = _with_levels(raw.values, raw.levels)
+        return self.in_container(np.where(np.isnan(raw.values), guesses, cells), index)
 
 
 def _with_levels(cells, levels):

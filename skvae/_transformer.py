@@ -59,6 +59,10 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE)
     max_categories : int, default=100
         Upper limit to the probabilities of a "categorical" column, of which infrequent
         levels take one; None for none.
+    missing : {"ignore", "model"}, default="ignore"
+        What a missing cell says. With "ignore" nothing: scores are of the observed cells.
+        "model" adds to each column that has holes in training the log mass of the cell
+        being missing or not, for tables where that is informative.
     posterior : {"diagonal", "full"} or class, default="diagonal"
         Covariance of q(z | x): diagonal, or full through its Cholesky factor.
     prior : {"standard_normal", "mixture", "vamp"} or class, default="vamp"

@@ -504,6 +504,73 @@ def test_ten_thousand_levels_are_fitted_with_a_bounded_model():
     assert model.score_samples(X.assign(id="new")).max() < model.score_samples(X).max()
 
 
+# Missing cells: filled, and modelled.
+
+
+def test_filled_tables_hold_the_observed_cells_and_no_hole(mixed_model, mixed):
+    filled = mixed_model.impute(mixed)
+    assert list(filled.columns) == list(mixed.columns)
+    assert (filled.index == mixed.index).all()
+    assert not filled.isna().any().any()
+    seen = mixed.notna()
+    assert (filled.astype(object).where(seen) == mixed.astype(object))[seen].all().all()
+    assert filled["flag"].dtype == bool
+    assert (filled["visits"] % 1 == 0).all()
+    assert np.isfinite(mixed_model.score_samples(filled)).all()
+
+
+def test_guesses_are_nearer_to_the_truth_than_means_and_modes(mixed_model, mixed, frame):
+    hidden = mixed["c"].isna()
+    error = (mixed_model.impute(mixed)["c"] - frame["c"])[hidden].abs().mean()
+    assert error < 0.7 * (frame["c"].mean() - frame["c"])[hidden].abs().mean()
+    hidden = mixed["flag"].isna()
+    right = (mixed_model.impute(mixed)["flag"] == frame["flag"])[hidden].mean()
+    assert right > max(frame["flag"].mean(), 1 - frame["flag"].mean())
+
+
+def test_drawn_tables_vary_in_the_holes_alone_around_the_guess(mixed_model, mixed):
+    first, *others = mixed_model.impute(mixed, n_draws=30, random_state=0)
+    again = mixed_model.impute(mixed, n_draws=1, random_state=0)
+    pd.testing.assert_frame_equal(again[0], first)
+    hidden = mixed["c"].isna()
+    draws = np.array([table["c"] for table in (first, *others)])
+    assert (draws.std(axis=0)[hidden] > 0).all()
+    assert (np.ptp(draws, axis=0)[~hidden] == 0).all()
+    error = draws.mean(axis=0)[hidden] - mixed_model.impute(mixed)["c"][hidden]
+    assert np.abs(error).mean() < 0.5 * draws.std(axis=0)[hidden].mean()
+
+
+def test_filling_a_whole_array_gives_it_back(model, table):
+    np.testing.assert_array_equal(model.impute(table), table)
+
+
+def test_too_few_draws_are_refused(model, table):
+    with pytest.raises(ValueError, match=r"'n_draws' .* must be an int in the range \[1, inf\)"):
+        model.impute(table, n_draws=0)
+
+
+def test_modelled_holes_say_what_they_are_worth(table):
+    X = table.copy()
+    X[X[:, 1] > 1, 0] = np.nan  # missing because of another column
+    ignoring = VAETransformer(max_steps=300, hidden_layer_sizes=(32,), random_state=0).fit(X)
+    modelling = clone(ignoring).set_params(missing="model").fit(X)
+    assert modelling.table_.masked_.tolist() == [0]
+    rows = table[(table[:, 1] > 1.5) | (table[:, 1] < 0.5)]
+    swapped = rows.copy()
+    swapped[rows[:, 1] < 0.5, 0] = np.nan  # neither these cells missing nor those observed
+    rise = modelling.explain(swapped)[:, 0]
+    assert np.median(rise) > np.median(ignoring.explain(swapped)[:, 0]) + 1
+    assert modelling.explain(X).shape == ignoring.explain(X).shape
+    total = modelling.negative_elbo(X)
+    np.testing.assert_allclose(modelling.explain(X).sum(axis=1), total, rtol=1e-9)
+    assert not np.isnan(modelling.impute(X)).any()
+
+
+def test_without_holes_there_is_nothing_to_model(model, table):
+    modelling = clone(model).set_params(missing="model").fit(table)
+    np.testing.assert_array_equal(modelling.score_samples(table), model.score_samples(table))
+
+
 # Holes, extremes and small tables.
 
 

@@ -88,6 +88,7 @@ WRONG = {  # constructor parameter -> values out of range, values of a wrong kin
     "likelihoods": (["normal", {0: "normal"}], [None, 3, {0: 3}]),
     "min_frequency": ([0, 0.0, 1.0, -0.5], ["1", True]),
     "max_categories": ([0, -1], [1.5, "all"]),
+    "missing": (["drop"], [None, True]),
     "posterior": (["vamp"], [None, 3]),
     "prior": (["uniform"], [None, 3]),
     "prior_params": ([{"n_parts": 3}, {"n_components": 0}, {"n_components": True}], [3, [1]]),
