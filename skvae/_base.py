@@ -40,6 +40,13 @@ from .nn import (
 
 __all__ = []
 
+# Noise model of each kind of column under likelihoods="auto".
+_AUTO = {
+    "number": "heteroscedastic",
+    "boolean": "bernoulli",
+    "category": "categorical",
+    "ordered": "ordinal",
+}
 _FEWEST_ROWS_TO_HOLD_OUT = 20
 _CHUNK_ROWS = 16_384
 # The robust member of the model: how it differs from the main one.
@@ -76,6 +83,9 @@ _RULES = {
         _part(["auto", *LIKELIHOODS], Likelihood),
         mapping(_part(["auto", *LIKELIHOODS], Likelihood)),
     ),
+    "min_frequency": either(integer(1), real(0, 1, "neither"), constant(None)),
+    "max_categories": either(integer(1), constant(None)),
+    "missing": one_of(["ignore", "model"]),
     "posterior": _part(POSTERIORS, Posterior),
     "prior": _part(PRIORS, Prior),
     "prior_params": either(kind("a dict", lambda value: isinstance(value, dict)), constant(None)),
@@ -114,6 +124,9 @@ class BaseVAE(BaseEstimator):
         hidden_layer_sizes=(128, 128),
         activation="silu",
         likelihoods="auto",
+        min_frequency=None,
+        max_categories=100,
+        missing="ignore",
         posterior="diagonal",
         prior="vamp",
         prior_params=None,
@@ -137,6 +150,9 @@ class BaseVAE(BaseEstimator):
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
         self.likelihoods = likelihoods
+        self.min_frequency = min_frequency
+        self.max_categories = max_categories
+        self.missing = missing
         self.posterior = posterior
         self.prior = prior
         self.prior_params = prior_params
@@ -162,7 +178,7 @@ class BaseVAE(BaseEstimator):
         Parameters
         ----------
         X : array-like or DataFrame of shape (n_samples, n_features)
-            Numbers and booleans; NaN or pd.NA where missing.
+            Numbers, booleans, strings and categories; None, NaN or pd.NA where missing.
         y : array-like of shape (n_samples,), default=None
             Ignored, but by a `VAEAnomalyDetector` with ``use_labels=True``: 1 for normal
             rows, -1 for anomalies, 0 for unknown ones.
@@ -176,8 +192,8 @@ class BaseVAE(BaseEstimator):
         ------
         ValueError, TypeError
             If a parameter is out of range, of a wrong kind or in conflict with another,
-            if X is no dense table of finite numbers with at least two rows, if a column
-            does not fit its noise model, or if training diverges.
+            if X is no dense table with at least two rows, if a column holds dates or an
+            infinite number or does not fit its noise model, or if training diverges.
         """
         before = dict(vars(self))
         try:
@@ -244,18 +260,21 @@ class BaseVAE(BaseEstimator):
             One part a column: its negative log density given the latent code, relative
             to its median over training rows. Then ``kl``, the KL divergence relative to
             its median, and ``baseline``, the sum of the medians. Each row adds up to
-            `negative_elbo`. A DataFrame with the same index where X is one.
+            `negative_elbo`. A pandas DataFrame, with the index of X if it has one, where X
+            is a pandas or polars DataFrame.
 
         Raises
         ------
         sklearn.exceptions.NotFittedError, ValueError, TypeError
             As `score_samples`.
         """
-        parts = -self._by_chunk(self._terms, self._read(X)) - self.baseline_
+        raw = self._read(X)
+        parts = -self._by_chunk(self._terms, raw) - self.baseline_
         parts = np.column_stack([parts, np.full(len(parts), self.baseline_.sum())])
-        if not hasattr(X, "iloc"):
+        if not raw.is_frame:
             return parts
-        return pd.DataFrame(parts, index=X.index, columns=[*X.columns, "kl", "baseline"])
+        columns = [*raw.names, "kl", "baseline"]
+        return pd.DataFrame(parts, index=X.index if hasattr(X, "iloc") else None, columns=columns)
 
     def score(self, X, y=None):
         """Mean evidence lower bound of the rows, in nats; higher is better.
@@ -288,8 +307,9 @@ class BaseVAE(BaseEstimator):
         Returns
         -------
         X : ndarray or DataFrame of shape (n_samples, n_features)
-            In the container that was fitted, in the columns' own units; columns of a
-            DataFrame that held booleans hold booleans.
+            In the columns' own units; a pandas DataFrame where one, or a polars one, was
+            fitted, whose columns of booleans and categories hold such. An infrequent level
+            that shares its probability may be drawn, an unseen one is not.
 
         Raises
         ------
@@ -306,9 +326,43 @@ class BaseVAE(BaseEstimator):
             cells = self.model_.likelihood.sample(params, generator).numpy()
         return self.table_.in_container(self.table_.decode(cells))
 
+    def impute(self, X, n_draws=None, random_state=None):
+        """Fill the holes of a table given the other cells of each row.
+
+        Parameters
+        ----------
+        X : array-like or DataFrame of shape (n_samples, n_features)
+        n_draws : int, default=None
+            How many filled tables to draw from the posterior predictive distribution; None
+            for one, filled by its means, by its modes in columns of levels.
+        random_state : int, RandomState instance or None, default=None
+            Source of the draws.
+
+        Returns
+        -------
+        filled : ndarray or DataFrame of shape (n_samples, n_features), or a list of n_draws such
+            In the container that was fitted, as `sample` gives it, and with the index of X
+            if it has one; observed cells are those of X.
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError, ValueError, TypeError
+            As `score_samples`, or if n_draws is no integer of at least 1.
+        """
+        raw = self._read(X)
+        index = X.index if hasattr(X, "iloc") else None
+        if n_draws is None:
+            return self.table_.fill(raw, self._by_chunk(self._guesses, raw), index)
+        integer(1).check("n_draws", n_draws, self)
+        generator = torch.Generator().manual_seed(_seed(_random_state(random_state)))
+        draw = partial(self._draws_of_cells, generator=generator)
+        tables = (self._by_chunk(draw, raw) for _ in range(n_draws))
+        return [self.table_.fill(raw, cells, index) for cells in tables]
+
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = True
+        tags.input_tags.string = True
         return tags
 
     def __sklearn_is_fitted__(self):
@@ -322,13 +376,17 @@ class BaseVAE(BaseEstimator):
         raw = read_table(X, min_rows=2)
         validate_data(self, X, skip_check_array=True)
         families, names = self._families(raw)
-        self.table_ = TableEncoder({name: family.domain for name, family in families.items()})
+        self.table_ = TableEncoder(
+            {name: family.domain for name, family in families.items()},
+            min_frequency=self.min_frequency,
+            max_categories=self.max_categories,
+            missing=self.missing,
+        )
         anomalous = self._known_anomalies(y, len(raw.values))
         held_out, kept = self._split(np.flatnonzero(~anomalous), random_state)
         # All rows are checked, but those held out have no part in the columns' units.
         table = self.table_.fit(raw, names).fit(raw.take(kept), names).encode(raw)
-        blocks = [(family, names.count(name)) for name, family in families.items()]
-        blocks = [(family, n_columns) for family, n_columns in blocks if n_columns]
+        blocks = [(families[name], columns) for name, columns in self.table_.blocks()]
         # More rows than the steps can visit, or than judge the weights, are not looked at.
         kept = kept[: self._n_steps(len(kept)) * self._batch_size()]
         judges = held_out[:EVALUATION_SIZE]
@@ -336,7 +394,7 @@ class BaseVAE(BaseEstimator):
         model = self._model(blocks, fitted, random_state)
         self.draws_ = _scoring.draws(self.n_draws, model.latent_dim, _seed(random_state))
         history = self._train(model, fitted, judges, repelled, device, random_state)
-        shift = self.table_.log_jacobian_.sum()
+        shift = self.table_.log_jacobian(fitted.values).sum(axis=1).mean()
         for key in ("train", "validation"):
             history[key] = [float(elbo + shift) for elbo in history[key]]
         self.history_, self.n_steps_ = history, max(history["step"], default=0)
@@ -384,10 +442,9 @@ class BaseVAE(BaseEstimator):
                 f"{unknown[0]!r}, which X does not have. Its columns are {_listed(raw.names)}."
             )
         families, names = dict(LIKELIHOODS), []
-        for name, boolean in zip(raw.names, raw.boolean, strict=True):
+        for name, held in zip(raw.names, raw.kinds, strict=True):
             choice = chosen.get(name, "auto")
-            if choice == "auto":
-                choice = "bernoulli" if boolean else "heteroscedastic"
+            choice = _AUTO[held] if choice == "auto" else choice
             if not isinstance(choice, str):
                 if families.setdefault(choice.__name__, choice) is not choice:
                     raise ValueError(
@@ -410,7 +467,7 @@ class BaseVAE(BaseEstimator):
         """Fit a short and simple model to the rows of each batch that it finds usual."""
         robust = clone(self).set_params(**_ROBUST_MEMBER)
         robust.max_steps = min(robust.max_steps, self._n_steps(len(table.values)))
-        blocks = [(family.robust or family, n_columns) for family, n_columns in blocks]
+        blocks = [(family.robust or family, columns) for family, columns in blocks]
         model = robust._model(blocks, table, random_state)
         nothing = table.take(slice(0))
         robust._train(model, table, nothing, repelled, device, random_state, _TRIMMING)
@@ -478,7 +535,8 @@ class BaseVAE(BaseEstimator):
     def _terms(self, table):
         """E_q[log p(x_j | z)] by column and -KL, in nats and the columns' own units."""
         terms = self._mean(_scoring.elbo_terms, table)
-        by_column = self.table_.in_user_order(terms[:, :-1]) + self.table_.log_jacobian_
+        by_column = self.table_.add_by_column(terms[:, :-1])
+        by_column += self.table_.log_jacobian(table.values)
         return np.column_stack([by_column, terms[:, -1]])
 
     def _mean(self, bound, table):
@@ -490,6 +548,18 @@ class BaseVAE(BaseEstimator):
             if weight > 0
         )
 
+    def _guesses(self, table):
+        """Guess the encoded cells given those observed."""
+        return _scoring.guess(self.model_, *table, self.draws_, scoring_device(self.device))
+
+    def _draws_of_cells(self, table, generator):
+        """Draw encoded cells once from the posterior predictive distribution."""
+        with torch.inference_mode():
+            q = self.model_.infer(*_tensors(table, "cpu", torch.float64))
+            eps = torch.randn(q.mean.shape, generator=generator, dtype=torch.float64)
+            params = self.model_.decoder(q.transport(eps))
+            return self.model_.likelihood.sample(params, generator).numpy()
+
     def _elbo(self, table):
         return self._terms(table).sum(axis=1)
 
@@ -498,7 +568,8 @@ class BaseVAE(BaseEstimator):
         _RULES["bound"].check("bound", self.bound, self)
         if self.bound == "elbo":
             return self._elbo(table)
-        return self._mean(_scoring.importance_bound, table) + self.table_.log_jacobian_.sum()
+        bound = self._mean(_scoring.importance_bound, table)
+        return bound + self.table_.log_jacobian(table.values).sum(axis=1)
 
 
 def _random_state(random_state):

@@ -35,7 +35,8 @@ class VAEAnomalyDetector(OutlierMixin, BaseVAE):
         Noise model: one for all columns, or a dict of column name (position for arrays)
         to noise model, where columns left out are "auto".
 
-        - "auto": "bernoulli" for boolean columns, "heteroscedastic" for all others.
+        - "auto": "bernoulli" for boolean columns, "categorical" for strings and
+          categories, "ordinal" for ordered ones, "heteroscedastic" for all others.
         - "gaussian": a normal with a learned scale per column, shared by all rows. The
           scale is at least 0.05 of the column's standard deviation (of its absolute
           value if it never varies, of 1 if it is always 0).
@@ -43,9 +44,29 @@ class VAEAnomalyDetector(OutlierMixin, BaseVAE):
           and 1 times the same unit; "gaussian" in the robust model.
         - "student_t": Student's t with 4 degrees of freedom and a learned scale per
           column, for heavy tails.
+        - "log_normal": a normal of the logarithm, for heavy tails of positive numbers.
+        - "spike_slab": one value, the most frequent, with a probability of its own, and
+          for all others a normal of the inverse hyperbolic sine of their distance from it.
+        - "poisson", "negative_binomial", "zero_inflated": for counts; the second with a
+          learned dispersion per column, the third also with additional zeros.
         - "bernoulli": for columns of 0 and 1.
+        - "categorical": for levels, such as strings. With n cells and k levels in training
+          a level seen only later has probability 1 / (n + k + 1), and no level has less.
+        - "ordinal": for numbers or categories whose order counts; levels seen only later
+          as above.
 
+        Scores are densities in the column's own units, of counts and levels masses.
         A subclass of `skvae.nn.Likelihood` is accepted wherever a name is.
+    min_frequency : int or float, default=None
+        Cells, or share of the column's observed cells, below which a level is infrequent.
+        All infrequent levels of a "categorical" column share one probability equally.
+    max_categories : int, default=100
+        Upper limit to the probabilities of a "categorical" column, of which infrequent
+        levels take one; None for none.
+    missing : {"ignore", "model"}, default="ignore"
+        What a missing cell says. With "ignore" nothing: scores are of the observed cells.
+        "model" adds to each column that has holes in training the log mass of the cell
+        being missing or not, for tables where that is informative.
     posterior : {"diagonal", "full"} or class, default="diagonal"
         Covariance of q(z | x): diagonal, or full through its Cholesky factor.
     prior : {"standard_normal", "mixture", "vamp"} or class, default="vamp"
@@ -199,6 +220,9 @@ default=None
         hidden_layer_sizes=(128, 128),
         activation="silu",
         likelihoods="auto",
+        min_frequency=None,
+        max_categories=100,
+        missing="ignore",
         posterior="diagonal",
         prior="vamp",
         prior_params=None,
@@ -227,6 +251,9 @@ default=None
             hidden_layer_sizes=hidden_layer_sizes,
             activation=activation,
             likelihoods=likelihoods,
+            min_frequency=min_frequency,
+            max_categories=max_categories,
+            missing=missing,
             posterior=posterior,
             prior=prior,
             prior_params=prior_params,

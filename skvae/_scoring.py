@@ -13,7 +13,7 @@ import torch
 from scipy.special import ndtri
 from scipy.stats import qmc
 
-__all__ = ["draws", "elbo_terms", "importance_bound", "latent_means", "reconstruct"]
+__all__ = ["draws", "elbo_terms", "guess", "importance_bound", "latent_means", "reconstruct"]
 
 # Torch runs an elementwise operation of this many elements on one thread; a larger one is
 # cut between threads at places that need not fall between rows.
@@ -116,12 +116,33 @@ def latent_means(model, x, observed, device):
 
 
 def reconstruct(model, z, device):
-    """Compute the decoder's mean of each latent point; (n, latent_dim) -> (n, n_columns)."""
+    """Best guess of the cells at each latent point; (n, latent_dim) -> (n, n_columns)."""
 
     def mean(model, p, block, seen, noise):
-        return model.likelihood.mean(model.decoder(block))
+        return model.likelihood.predict(model.decoder(block).unsqueeze(0))
 
     return _blockwise(mean, model, z, np.ones_like(z), np.empty(0), device)
+
+
+def guess(model, x, observed, eps, device):
+    """Best guess of all cells of each row given those observed.
+
+    Parameters
+    ----------
+    model, x, observed, eps, device
+        As in `elbo_terms`.
+
+    Returns
+    -------
+    guesses : ndarray of shape (n, n_columns)
+        Encoded cells: means, or modes, under the posterior predictive distribution.
+    """
+
+    def predict(model, p, block, seen, noise):
+        z = model.infer(block, seen).transport(noise)
+        return model.likelihood.predict(model.decoder(z))
+
+    return _blockwise(predict, model, x, observed, eps, device)
 
 
 def block_rows(model, n_draws, device):

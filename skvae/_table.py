@@ -1,11 +1,12 @@
 """Tables: a DataFrame or an array becomes numbers, a mask of observed cells, and back.
 
-Nothing here knows torch. Columns are encoded by domain: "real" ones are centred and
-scaled, "binary" ones stay 0 and 1. The model's columns are grouped by noise model;
-everything public is in the user's order.
+Nothing here knows torch. Columns are encoded by domain: `DOMAINS` says how each is
+written as numbers. The model's columns are grouped by noise model; everything public is in
+the user's order.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from itertools import groupby
 from typing import NamedTuple
 
 import numpy as np
@@ -28,23 +29,36 @@ class RawTable(NamedTuple):
     Attributes
     ----------
     values : float64 ndarray of shape (n, n_columns)
-        NaN where missing.
+        NaN where missing; for categories positions in `levels`.
     names : list
         Column names, or positions for arrays.
-    boolean : list of bool
-        Which columns hold booleans.
+    kinds : list of {"number", "boolean", "category", "ordered"}
+        What each column holds.
+    levels : list of (object ndarray or None)
+        Of each column of categories; in their order where that is "ordered".
+    dtypes : list
+        Of a DataFrame's columns; None for arrays.
     is_frame : bool
         Whether it was a DataFrame.
     """
 
     values: np.ndarray
     names: list
-    boolean: list
+    kinds: list
+    levels: list
+    dtypes: list
     is_frame: bool
 
     def take(self, rows):
         """Return some of the rows, given as positions or a slice."""
         return self._replace(values=self.values[rows])
+
+    def factorize(self, j):
+        """Positions of a column's cells among its levels, -1 where missing; and the levels."""
+        if self.levels[j] is None:
+            codes, levels = pd.factorize(self.values[:, j], sort=True)
+            return codes, levels.astype(object)
+        return np.nan_to_num(self.values[:, j], nan=-1).astype(np.int64), self.levels[j]
 
 
 class EncodedTable(NamedTuple):
@@ -52,9 +66,9 @@ class EncodedTable(NamedTuple):
 
     Attributes
     ----------
-    values : float64 ndarray of shape (n, n_columns)
-        Encoded cells, 0 where not observed.
-    observed : bool ndarray of shape (n, n_columns)
+    values : float64 ndarray of shape (n, n_columns + n_masked)
+        Encoded cells, 0 where not observed; then the flags of modelled holes.
+    observed : bool ndarray of shape (n, n_columns + n_masked)
     """
 
     values: np.ndarray
@@ -67,7 +81,7 @@ class EncodedTable(NamedTuple):
 
 @dataclass(frozen=True)
 class Column:
-    """How one column is encoded: x = (z * scale + loc) * 2**exponent.
+    """How one column is encoded: x = (curve(z * spread) * scale + loc) * 2**exponent.
 
     Attributes
     ----------
@@ -75,23 +89,45 @@ class Column:
         The column's name, or its position in an array.
     likelihood : str
         Name of its noise model.
-    boolean : bool
-        Whether it was read as booleans.
+    kind : {"number", "boolean", "category", "ordered"}
+        What it was read as.
+    dtype : dtype or None
+        That of a DataFrame's column.
     exponent : int
-        Power of two near its largest absolute value.
+        Power of two near its largest absolute value; of counts, near their mean.
     loc, scale : float
-        Mean and standard deviation of its training values after division by
-        ``2**exponent``, the wildest moved to ten times the range of the middle 90 % from
-        it; 0 and 1 for binary columns. The scale of a column that never
-        varies is its own absolute value, or 1 if that is 0.
+        Of real columns the mean and standard deviation of the training values after
+        division by ``2**exponent``, the wildest moved to ten times the range of the middle
+        90 % from it. The scale of a column that never varies is its own
+        absolute value, or 1 if that is 0. Of positive columns 0 and the geometric mean, of
+        spiked ones the value that repeats and the median distance of all others from it;
+        else 0 and 1.
+    spread : float
+        Root mean square of the curved values: of the logarithms of positive columns, of
+        the inverse hyperbolic sines of spiked ones without the spike; else 1.
+    levels : tuple
+        Of categories, the most frequent first, or in their order: the cell is encoded as
+        the position in it, an unseen level as its length.
+    n_codes : int
+        How many probabilities its levels have: the levels from the last code on share one.
+    n_observed : int
+        Cells with a level in training.
     """
 
     name: object
     likelihood: str
-    boolean: bool
-    exponent: int
-    loc: float
-    scale: float
+    kind: str = "number"
+    dtype: object = field(default=None, repr=False)
+    exponent: int = 0
+    loc: float = 0.0
+    scale: float = 1.0
+    spread: float = 1.0
+    levels: tuple = field(default=(), repr=False)
+    n_codes: int = 1
+    n_observed: int = 0
+
+
+UNIT = ("exponent", "loc", "scale", "spread")
 
 
 class TableEncoder:
@@ -100,7 +136,14 @@ class TableEncoder:
     Parameters
     ----------
     families : dict of str to str
-        Domain ("real" or "binary") of each noise model; their order groups the columns.
+        Domain, a key of `DOMAINS`, of each noise model; their order groups the columns.
+    min_frequency : int, float or None, default=None
+        Count, or share of the observed cells, below which a level is infrequent.
+    max_categories : int or None, default=None
+        Upper limit to the probabilities of a column's levels; all infrequent levels
+        together have one.
+    missing : {"ignore", "model"}, default="ignore"
+        Whether the model is to learn where cells are missing.
 
     Attributes
     ----------
@@ -108,9 +151,10 @@ class TableEncoder:
         In the user's order.
     order_ : ndarray of shape (n_columns,)
         Position in the user's table of each of the model's columns.
-    log_jacobian_ : ndarray of shape (n_columns,)
-        Log of dz/dx of each of the user's columns in nats: what a density of encoded
-        values gains on the way to the column's own units.
+    masked_ : ndarray of shape (n_masked,)
+        Columns whose holes are modelled too: with ``missing="model"`` those that had some
+        in training. Each adds a flag, 1 where the cell is missing, after the model's
+        columns.
 
     Examples
     --------
@@ -122,8 +166,11 @@ class TableEncoder:
            [ 1.,  1.]])
     """
 
-    def __init__(self, families):
+    def __init__(self, families, *, min_frequency=None, max_categories=None, missing="ignore"):
         self.families = families
+        self.min_frequency = min_frequency
+        self.max_categories = max_categories
+        self.missing = missing
 
     def __repr__(self):
         columns = ", ".join(f"{c.name}: {c.likelihood}" for c in self.columns_)
@@ -149,19 +196,65 @@ class TableEncoder:
         """
         self._is_frame = raw.is_frame
         self._domains = [DOMAINS[self.families[name]] for name in likelihoods]
-        rank = list(self.families).index
-        self.order_ = np.argsort([rank(name) for name in likelihoods], kind="stable")
         self.columns_ = [
-            Column(name, likelihood, boolean, *domain.unit(values))
-            for name, likelihood, boolean, domain, values in zip(
-                raw.names, likelihoods, raw.boolean, self._domains, raw.values.T, strict=True
+            Column(name, likelihood, kind, dtype)
+            for name, likelihood, kind, dtype in zip(
+                raw.names, likelihoods, raw.kinds, raw.dtypes, strict=True
             )
         ]
         self.check(raw)
-        units = [(column.exponent, column.loc, column.scale) for column in self.columns_]
-        exponents, self._locs, self._scales = np.array(units).T
+        for j, domain in enumerate(self._domains):
+            if domain.order_levels is None:
+                self._note(j, zip(UNIT, domain.unit(raw.values[:, j]), strict=True))
+            else:
+                self._note(j, self._levels(*raw.factorize(j), domain))
+        rank = list(self.families).index
+        keys = [(rank(column.likelihood), column.n_codes) for column in self.columns_]
+        self.order_ = np.array(sorted(range(len(keys)), key=keys.__getitem__))
+        has_holes = np.isnan(raw.values).any(axis=0)
+        self.masked_ = np.flatnonzero(has_holes & (self.missing == "model"))
+        self._indexes = [_index(column.levels) for column in self.columns_]
+        return self._note_units()
+
+    def blocks(self):
+        """Columns in the model's order, grouped: by noise model and number of codes.
+
+        Returns
+        -------
+        blocks : list of (str, list of Column)
+            Name of the noise model and its columns.
+        """
+        columns = [self.columns_[j] for j in self.order_]
+        columns += [Column(self.columns_[j].name, "bernoulli", "boolean") for j in self.masked_]
+        groups = groupby(columns, key=lambda column: (column.likelihood, column.n_codes))
+        return [(name, list(group)) for (name, _), group in groups]
+
+    def _note(self, j, fields):
+        self.columns_[j] = replace(self.columns_[j], **dict(fields))
+
+    def _levels(self, codes, levels, domain):
+        """Levels of a column in order, and how many have a probability of their own."""
+        counts = np.bincount(codes[codes >= 0], minlength=len(levels))
+        order = domain.order_levels(counts)
+        order = order[counts[order] > 0]
+        n_codes = len(order)
+        if domain.may_share:
+            least = self.min_frequency or 0
+            least = least * counts.sum() if isinstance(least, float) else least
+            frequent = int((counts[order] >= least).sum())
+            n_codes = min(n_codes, frequent + 1, self.max_categories or n_codes)
+        return {
+            "levels": tuple(levels[order].tolist()),
+            "n_codes": max(1, n_codes),
+            "n_observed": int(counts.sum()),
+        }
+
+    def _note_units(self):
+        units = [[getattr(column, name) for name in UNIT] for column in self.columns_]
+        exponents, self._locs, self._scales, self._spreads = np.array(units, dtype=float).T
         self._exponents = exponents.astype(np.int32)
-        self.log_jacobian_ = -(np.log(self._scales) + exponents * np.log(2.0))
+        slopes = np.log(self._scales) + exponents * np.log(2.0) + np.log(self._spreads)
+        self._log_slopes = np.where([d.is_continuous for d in self._domains], -slopes, 0.0)
         return self
 
     def check(self, raw):
@@ -185,13 +278,17 @@ class TableEncoder:
                 f"{raw.names} instead."
             )
         for j, (column, domain) in enumerate(zip(self.columns_, self._domains, strict=True)):
-            wrong = domain.excludes(raw.values[:, j])
+            fits = raw.kinds[j] in domain.kinds or column.levels  # any level may be unseen
+            values = raw.values[:, j]
+            wrong = domain.excludes(values) if fits else ~np.isnan(values)
             if wrong.any():
                 row = int(np.argmax(wrong))
+                cell = f"{values[row]:g}" if fits else repr(raw.levels[j][int(values[row])])
+                remedy = "gaussian" if fits else "categorical"
                 raise ValueError(
                     f"Column {column.name!r}: the {column.likelihood!r} likelihood needs "
-                    f"{domain.needs}. Got {raw.values[row, j]:g} in row {row}. "
-                    f"Use likelihoods={{{column.name!r}: 'gaussian'}}."
+                    f"{domain.needs}. Got {cell} in row {row}. "
+                    f"Use likelihoods={{{column.name!r}: {remedy!r}}}."
                 )
 
     def encode(self, raw):
@@ -209,9 +306,45 @@ class TableEncoder:
         with np.errstate(over="ignore"):  # what overflows is clipped
             values = np.ldexp(raw.values, -self._exponents)
             values = ((values - self._locs) / self._scales).clip(-FARTHEST, FARTHEST)
-        values = np.take(values, self.order_, axis=1)
+        for j, domain in enumerate(self._domains):
+            if domain.order_levels is not None:
+                values[:, j] = self._positions(raw, j)
+            elif domain.curve is not LINE:
+                values[:, j] = domain.curve.straighten(values[:, j]) / self._spreads[j]
+        holes = np.isnan(raw.values[:, self.masked_])
+        values = np.column_stack([np.take(values, self.order_, axis=1), holes])
         observed = ~np.isnan(values)
         return EncodedTable(np.where(observed, values, 0.0), observed)
+
+    def _positions(self, raw, j):
+        """Position of each cell's level among the column's; NaN where missing."""
+        codes, levels = raw.factorize(j)
+        positions = self._indexes[j].get_indexer(_index(levels)).astype(float)
+        positions[positions < 0] = len(self._indexes[j])
+        return np.append(positions, np.nan)[codes]
+
+    def log_jacobian(self, values):
+        """Log of dz/dx of each cell in nats, 0 for columns whose scores are masses.
+
+        It is what a density of encoded values gains on the way to the column's own units.
+        A new unit of a column adds the same to all rows.
+
+        Parameters
+        ----------
+        values : ndarray of shape (n, n_columns)
+            Encoded cells in the model's order, 0 where not observed.
+
+        Returns
+        -------
+        log_jacobian : float64 ndarray of shape (n, n_columns)
+            In the user's order.
+        """
+        values = self.in_user_order(values)
+        slopes = np.tile(self._log_slopes, (len(values), 1))
+        for j, domain in enumerate(self._domains):
+            if domain.curve is not LINE:
+                slopes[:, j] += domain.curve.log_slope(values[:, j] * self._spreads[j])
+        return slopes
 
     def decode(self, values):
         """Cells in the columns' own units, in the user's order.
@@ -223,24 +356,124 @@ class TableEncoder:
 
         Returns
         -------
-        cells : float64 ndarray of shape (n, n_columns)
+        cells : ndarray of shape (n, n_columns)
+            float64, or object where a column's levels are no numbers.
         """
         values = self.in_user_order(values)
-        return np.ldexp(values * self._scales + self._locs, self._exponents)
+        for j, domain in enumerate(self._domains):
+            if domain.curve is not LINE:
+                values[:, j] = domain.curve.bend(values[:, j] * self._spreads[j])
+        cells = np.ldexp(values * self._scales + self._locs, self._exponents)
+        levels = [
+            None if domain.order_levels is None else column.levels
+            for column, domain in zip(self.columns_, self._domains, strict=True)
+        ]
+        cells = _with_levels(cells, levels)
+        are_numbers = all(column.kind in _NUMBERS for column in self.columns_)
+        return cells.astype(np.float64, copy=False) if are_numbers else cells
 
-    def in_container(self, cells):
+    def in_container(self, cells, index=None):
         """Cells in the user's order as the kind of table that was fitted."""
         if not self._is_frame:
             return cells
-        frame = pd.DataFrame(cells, columns=[column.name for column in self.columns_])
+        frame = pd.DataFrame(cells, columns=[column.name for column in self.columns_], index=index)
         for j, column in enumerate(self.columns_):
-            if column.boolean:
-                frame.isetitem(j, cells[:, j] >= 0.5)
+            frame.isetitem(j, _CASTS[column.kind](frame.iloc[:, j], column.dtype))
         return frame
 
     def in_user_order(self, by_column):
-        """Columns from the model's order to the user's; (n, n_columns) -> the same."""
+        """Columns from the model's order to the user's, without the flags of holes."""
         return np.take(by_column, np.argsort(self.order_), axis=1)
+
+    def add_by_column(self, terms):
+        """Terms in the user's order, each with that of the column's flag of holes."""
+        by_column = self.in_user_order(terms)
+        by_column[:, self.masked_] += terms[:, len(self.order_) :]
+        return by_column
+
+    def fill(self, raw, values, index=None):
+        """Put decoded cells into the holes of a table.
+
+        Parameters
+        ----------
+        raw : RawTable
+        values : ndarray of shape (n, n_columns)
+            Encoded cells in the model's order.
+        index : pandas.Index, default=None
+
+        Returns
+        -------
+        table : ndarray or DataFrame of shape (n, n_columns)
+            In the container that was fitted. Flags and counts are rounded.
+        """
+        guesses = self.decode(values)
+        for j, domain in enumerate(self._domains):
+            if not domain.is_continuous and domain.order_levels is None:
+                guesses[:, j] = np.rint(guesses[:, j].astype(np.float64))
+        cells = _with_levels(raw.values, raw.levels)
+        return self.in_container(np.where(np.isnan(raw.values), guesses, cells), index)
+
+
+def _with_levels(cells, levels):
+    """Put levels in place of their positions; `levels` holds None for other columns."""
+    if all(own is None for own in levels):
+        return cells
+    with_levels = cells.astype(object)
+    for j, own in enumerate(levels):
+        if own is not None:
+            known = np.append(_index(own).to_numpy(), [np.nan])  # the last one for holes
+            with_levels[:, j] = known[np.nan_to_num(cells[:, j], nan=-1).astype(np.int64)]
+    return with_levels
+
+
+def _index(levels):
+    return pd.Index(levels, dtype=object, tupleize_cols=False)
+
+
+def _as_levels(cells, dtype):
+    """Levels as the column's dtype, or as objects if one is unknown to it."""
+    typed = cells.astype(dtype)
+    return cells.astype(object) if (typed.isna() & ~cells.isna()).any() else typed
+
+
+# How a DataFrame's column of each kind is given back.
+_CASTS = {
+    "number": lambda cells, dtype: cells.astype(np.float64),
+    "boolean": lambda cells, dtype: cells.astype(np.float64) >= 0.5,
+    "category": _as_levels,
+    "ordered": _as_levels,
+}
+
+
+class Curve(NamedTuple):
+    """A strictly rising function that columns are bent by, after centring and scaling.
+
+    Attributes
+    ----------
+    straighten, bend : callable, (n,) -> (n,)
+        The function, and its inverse.
+    log_slope : callable, (n,) -> (n,)
+        Log of the derivative of `straighten` where it has these values.
+    """
+
+    straighten: object
+    bend: object
+    log_slope: object
+
+
+LARGEST_EXPONENT = 700.0  # of e, in a float64
+
+LINE = Curve(np.positive, np.positive, np.zeros_like)
+LOGARITHM = Curve(
+    lambda u: np.log(u.clip(1 / FARTHEST)),
+    lambda w: np.exp(w.clip(-LARGEST_EXPONENT, LARGEST_EXPONENT)),
+    np.negative,
+)
+INVERSE_SINH = Curve(
+    np.arcsinh,
+    lambda w: np.sinh(w.clip(-LARGEST_EXPONENT, LARGEST_EXPONENT)),
+    lambda w: np.log(2.0) - np.logaddexp(w, -w),
+)
 
 
 class Domain(NamedTuple):
@@ -248,53 +481,151 @@ class Domain(NamedTuple):
 
     Attributes
     ----------
-    unit : callable, (n,) -> (exponent, loc, scale)
-    excludes : callable, (n,) -> bool ndarray
-        Which values do not belong to the domain.
     needs : str
-        What does, for the error message.
+        What belongs to the domain, for the error message.
+    kinds : tuple of str
+        Kinds of columns that may.
+    excludes : callable, (n,) -> bool ndarray
+        Which values of such columns do not.
+    unit : callable, (n,) -> (exponent, loc, scale, spread)
+    curve : Curve
+    is_continuous : bool
+        Whether the noise models have densities; else they have masses.
+    order_levels : callable, counts -> positions, or None
+        Order in which the levels of categories are numbered.
+    may_share : bool
+        Whether infrequent levels may share one probability.
     """
 
-    unit: object
-    excludes: object
     needs: str
+    kinds: tuple
+    excludes: object
+    unit: object
+    curve: Curve = LINE
+    is_continuous: bool = True
+    order_levels: object = None
+    may_share: bool = False
 
 
 def _real_unit(values):
     """Exponent, mean and standard deviation, without overflow or underflow."""
-    values = values[~np.isnan(values)]
-    largest = np.abs(values).max(initial=0.0)
-    if largest == 0.0:
-        return 0, 0.0, 1.0
-    exponent = int(np.frexp(largest)[1]) - 1
-    values = np.ldexp(values, -exponent)  # within [-2, 2], without any rounding
+    exponent, values = _near_1(values)
+    if len(values) == 0:
+        return 0, 0.0, 1.0, 1.0
     if values.min() == values.max():
-        return exponent, float(values[0]), float(abs(values[0]))
+        return exponent, float(values[0]), float(abs(values[0])) or 1.0, 1.0
     low, high = np.quantile(values, [0.05, 0.95])
     if low < high:  # a few wild cells must not make all others look alike
         farthest = FARTHEST_IN_UNIT * (high - low)
         values = values.clip(low - farthest, high + farthest)
     loc = float(values.mean())
     scale = float(np.sqrt(np.square(values - loc).mean()))
-    return exponent, loc, max(scale, SMALLEST_SPREAD)
+    return exponent, loc, max(scale, SMALLEST_SPREAD), 1.0
 
 
-def _binary_unit(values):
-    return 0, 0.0, 1.0
+def _positive_unit(values):
+    """Geometric mean, and the standard deviation of the logarithms."""
+    logs = np.log2(values[values > 0])
+    if len(logs) == 0:
+        return 0, 0.0, 1.0, 1.0
+    exponent = round(float(logs.mean()))
+    scale = 2.0 ** float((logs - exponent).mean())
+    spread = float(logs.std()) * np.log(2.0)
+    return exponent, 0.0, scale, spread if spread > SMALLEST_SPREAD else 1.0
 
 
-def _no_number(values):
-    return np.zeros(0, dtype=bool)
+def _spiked_unit(values):
+    """Most frequent value, median distance from it, and the spread of the others."""
+    exponent, values = _near_1(values)
+    if len(values) == 0:
+        return 0, 0.0, 1.0, 1.0
+    distinct, counts = np.unique(values, return_counts=True)
+    spike = float(distinct[counts.argmax()])
+    distances = values[values != spike] - spike
+    if len(distances) == 0:
+        return exponent, spike, abs(spike) or 1.0, 1.0
+    scale = float(np.median(np.abs(distances)))
+    spread = float(np.sqrt(np.square(np.arcsinh(distances / scale)).mean()))
+    return exponent, spike, scale, spread
 
 
-def _neither_0_nor_1(values):
-    return (values != 0) & (values != 1) & ~np.isnan(values)
+def _count_unit(values):
+    """Power of two near the mean: the counts stay whole numbers of it, without rounding."""
+    mean = np.nanmean(values) if not np.isnan(values).all() else 0.0
+    return max(0, int(np.frexp(mean)[1]) - 1), 0.0, 1.0, 1.0
 
 
+def _no_unit(values):
+    return 0, 0.0, 1.0, 1.0
+
+
+def _near_1(values):
+    """Exponent of the largest value, and the values that are there divided by that power."""
+    values = values[~np.isnan(values)]
+    largest = np.abs(values).max(initial=0.0)
+    exponent = int(np.frexp(largest)[1]) - 1 if largest > 0 else 0
+    return exponent, np.ldexp(values, -exponent)  # within [-2, 2], without any rounding
+
+
+def _nothing(values):
+    return np.zeros(len(values), dtype=bool)
+
+
+def _by_frequency(counts):
+    return np.argsort(-counts, kind="stable")
+
+
+def _as_they_come(counts):
+    return np.arange(len(counts))
+
+
+_NUMBERS = ("number", "boolean")
 DOMAINS = {
-    "real": Domain(_real_unit, _no_number, "numbers"),
-    "binary": Domain(_binary_unit, _neither_0_nor_1, "values 0 and 1"),
+    "real": Domain("numbers", _NUMBERS, _nothing, _real_unit),
+    "positive": Domain(
+        "numbers above 0", _NUMBERS, lambda values: values <= 0, _positive_unit, LOGARITHM
+    ),
+    "spiked": Domain("numbers", _NUMBERS, _nothing, _spiked_unit, INVERSE_SINH),
+    "binary": Domain(
+        "values 0 and 1",
+        _NUMBERS,
+        lambda values: (values != 0) & (values != 1) & ~np.isnan(values),
+        _no_unit,
+        is_continuous=False,
+    ),
+    "count": Domain(
+        "whole numbers from 0 on",
+        _NUMBERS,
+        lambda values: (values < 0) | (values % 1 > 0),
+        _count_unit,
+        is_continuous=False,
+    ),
+    "category": Domain(
+        "levels",
+        (*_NUMBERS, "category", "ordered"),
+        _nothing,
+        _no_unit,
+        is_continuous=False,
+        order_levels=_by_frequency,
+        may_share=True,
+    ),
+    "ordered": Domain(
+        "numbers or an ordered pandas.Categorical",
+        (*_NUMBERS, "ordered"),
+        _nothing,
+        _no_unit,
+        is_continuous=False,
+        order_levels=_as_they_come,
+    ),
 }
+
+
+class _Cells(NamedTuple):
+    """One column as read: see `RawTable`."""
+
+    values: np.ndarray
+    kind: str
+    levels: object = None
 
 
 def read_table(X, *, min_rows=1):
@@ -303,7 +634,7 @@ def read_table(X, *, min_rows=1):
     Parameters
     ----------
     X : array-like or DataFrame of shape (n, n_columns)
-        Numbers and booleans.
+        Numbers, booleans, strings and categories; a pandas or polars DataFrame.
     min_rows : int, default=1
 
     Returns
@@ -314,23 +645,26 @@ def read_table(X, *, min_rows=1):
     ------
     ValueError
         If X is not two-dimensional, has too few rows, holds an infinite value, or a
-        column that is neither numeric nor boolean.
+        column of dates or complex numbers.
     TypeError
-        If X is sparse, or a cell is no number.
+        If X is sparse, or a cell is neither number nor string.
     """
     if sparse.issparse(X):
         raise TypeError(
             "Sparse input is not supported: skvae needs a dense table. If it fits in memory, "
             "use X.toarray()."
         )
-    is_frame = hasattr(X, "iloc") and hasattr(X, "columns")
-    numbers = _frame_numbers(X) if is_frame else _array_numbers(X)
+    frame = _as_pandas(X)
+    if frame is not None:
+        columns = [_read_series(name, series) for name, series in frame.items()]
+        names, dtypes = list(frame.columns), list(frame.dtypes)
+        numbers = np.column_stack([c.values for c in columns]) if columns else frame
+    else:
+        columns, numbers = _read_array(X)
+        names, dtypes = list(range(len(columns))), [None] * len(columns)
     values = check_array(
         numbers, dtype=np.float64, ensure_all_finite=False, ensure_min_samples=min_rows
     )
-    n_columns = values.shape[1]
-    names = list(X.columns) if is_frame else list(range(n_columns))
-    dtypes = list(X.dtypes) if is_frame else [getattr(X, "dtype", None)] * n_columns
     extremes = np.fmin.reduce(values, axis=None), np.fmax.reduce(values, axis=None)
     if np.isinf(extremes).any():
         row, j = np.argwhere(np.isinf(values))[0]
@@ -338,60 +672,83 @@ def read_table(X, *, min_rows=1):
             f"Column {names[j]!r} contains infinity: {values[row, j]} in row {row}. Replace it "
             "by NaN if the value is missing."
         )
-    boolean = [getattr(dtype, "kind", "") == "b" for dtype in dtypes]
-    for j in np.flatnonzero([is_frame and dtype.kind == "O" for dtype in dtypes]):
-        boolean[j] = pd.api.types.infer_dtype(X.iloc[:, j], skipna=True) == "boolean"
-    return RawTable(values, names, boolean, is_frame)
+    kinds, levels = [c.kind for c in columns], [c.levels for c in columns]
+    return RawTable(values, names, kinds, levels, dtypes, frame is not None)
 
 
-def _frame_numbers(X):
-    X = X.copy(deep=False)
-    for j, (name, dtype) in enumerate(zip(X.columns, X.dtypes, strict=True)):
-        if dtype.kind in "biuf":
-            continue
-        _refuse_kind(name, dtype)
-        cells = X.iloc[:, j].to_numpy(dtype=object)
-        X.isetitem(j, _object_numbers(cells[:, None], [name]).ravel())
-    return X.to_numpy(dtype=np.float64, na_value=np.nan)
-
-
-def _array_numbers(X):
-    array = np.asarray(X)
-    if array.ndim != 2 or array.dtype.kind in "biufc":
+def _as_pandas(X):
+    """X as a pandas DataFrame, or None if it is no DataFrame."""
+    if hasattr(X, "iloc") and hasattr(X, "columns"):
         return X
+    if hasattr(X, "get_columns"):  # polars
+        return pd.DataFrame({series.name: series.to_numpy() for series in X.get_columns()})
+    return None
+
+
+def _read_array(X):
+    """Columns of an array-like, and what scikit-learn is to check."""
+    array = np.asarray(X)
+    if array.ndim != 2:
+        return [], X
+    if array.dtype.kind in "biufc":
+        kind = "boolean" if array.dtype.kind == "b" else "number"
+        return [_Cells(None, kind)] * array.shape[1], X
     _refuse_kind(0, array.dtype)
     # Read again: among strings the numbers of a list have become strings too.
-    return _object_numbers(np.asarray(X, dtype=object), range(array.shape[1]))
+    cells = np.asarray(X, dtype=object)
+    columns = [_read_objects(j, cells[:, j]) for j in range(cells.shape[1])]
+    return columns, np.column_stack([c.values for c in columns])
+
+
+def _read_series(name, series):
+    dtype = series.dtype
+    _refuse_kind(name, dtype)
+    if isinstance(dtype, pd.CategoricalDtype):
+        codes = series.cat.codes.to_numpy().astype(np.float64)
+        kind = "ordered" if dtype.ordered else "category"
+        levels = series.cat.categories.to_numpy(dtype=object)
+        return _Cells(np.where(codes < 0, np.nan, codes), kind, levels)
+    if dtype.kind in "biuf":
+        kind = "boolean" if dtype.kind == "b" else "number"
+        return _Cells(series.to_numpy(dtype=np.float64, na_value=np.nan), kind)
+    return _read_objects(name, series.to_numpy(dtype=object))
+
+
+def _read_objects(name, cells):
+    """Numbers of Python objects, or positions of their levels if some are strings."""
+    content = pd.api.types.infer_dtype(cells, skipna=True)
+    if content.startswith(("date", "time")):
+        _refuse_dates(name, content)
+    missing = pd.isna(cells)
+    is_text = np.array([isinstance(cell, (str, bytes)) for cell in cells], dtype=bool)
+    if not is_text.any():
+        kind = "boolean" if content == "boolean" else "number"
+        return _Cells(_as_numbers(name, np.where(missing, np.nan, cells)), kind)
+    _as_numbers(name, np.where(missing | is_text, np.nan, cells))
+    codes, levels = pd.factorize(np.where(missing, None, cells))
+    return _Cells(np.where(codes < 0, np.nan, codes), "category", levels)
+
+
+def _as_numbers(name, cells):
+    try:
+        return cells.astype(np.float64)
+    except (TypeError, ValueError) as error:
+        row = next(row for row, cell in enumerate(cells) if not hasattr(cell, "__float__"))
+        raise TypeError(
+            f"Column {name!r}: a cell must be a number or a string. Got {cells[row]!r} in "
+            f"row {row}."
+        ) from error
 
 
 def _refuse_kind(name, dtype):
     if dtype.kind in "mM":
-        raise ValueError(
-            f"Column {name!r} holds dates or durations ({dtype}). Turn it into a number, for "
-            "example days since a fixed date, or leave it out."
-        )
+        _refuse_dates(name, dtype)
     if dtype.kind == "c":
         raise ValueError(f"Column {name!r} holds complex numbers. Split it into two real ones.")
-    if str(dtype) == "category":
-        raise ValueError(
-            f"Column {name!r} is categorical. Encode it, for example by OneHotEncoder, or leave "
-            "it out."
-        )
 
 
-def _object_numbers(cells, names):
-    """Numbers of Python objects; strings raise, for float("1") would read them."""
-    for j, name in enumerate(names):
-        for row, cell in enumerate(cells[:, j]):
-            if isinstance(cell, (str, bytes)):
-                raise ValueError(
-                    f"Column {name!r} holds strings: {cell!r} in row {row}. Turn them into "
-                    "numbers or booleans, or leave the column out."
-                )
-    cells = np.where(pd.isna(cells), np.nan, cells)
-    try:
-        return cells.astype(np.float64)
-    except TypeError as error:
-        wrong = [at for at, cell in np.ndenumerate(cells) if not hasattr(cell, "__float__")]
-        where = "".join(f"Column {names[j]!r} in row {row}: " for row, j in wrong[:1])
-        raise TypeError(f"{where}{error}") from error
+def _refuse_dates(name, dtype):
+    raise ValueError(
+        f"Column {name!r} holds dates or durations ({dtype}). Turn it into a number, for "
+        "example days since a fixed date, or leave it out."
+    )

@@ -31,7 +31,8 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE)
         Noise model: one for all columns, or a dict of column name (position for arrays)
         to noise model, where columns left out are "auto".
 
-        - "auto": "bernoulli" for boolean columns, "heteroscedastic" for all others.
+        - "auto": "bernoulli" for boolean columns, "categorical" for strings and
+          categories, "ordinal" for ordered ones, "heteroscedastic" for all others.
         - "gaussian": a normal with a learned scale per column, shared by all rows. The
           scale is at least 0.05 of the column's standard deviation (of its absolute
           value if it never varies, of 1 if it is always 0).
@@ -39,9 +40,29 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE)
           and 1 times the same unit; "gaussian" in the robust model.
         - "student_t": Student's t with 4 degrees of freedom and a learned scale per
           column, for heavy tails.
+        - "log_normal": a normal of the logarithm, for heavy tails of positive numbers.
+        - "spike_slab": one value, the most frequent, with a probability of its own, and
+          for all others a normal of the inverse hyperbolic sine of their distance from it.
+        - "poisson", "negative_binomial", "zero_inflated": for counts; the second with a
+          learned dispersion per column, the third also with additional zeros.
         - "bernoulli": for columns of 0 and 1.
+        - "categorical": for levels, such as strings. With n cells and k levels in training
+          a level seen only later has probability 1 / (n + k + 1), and no level has less.
+        - "ordinal": for numbers or categories whose order counts; levels seen only later
+          as above.
 
+        Scores are densities in the column's own units, of counts and levels masses.
         A subclass of `skvae.nn.Likelihood` is accepted wherever a name is.
+    min_frequency : int or float, default=None
+        Cells, or share of the column's observed cells, below which a level is infrequent.
+        All infrequent levels of a "categorical" column share one probability equally.
+    max_categories : int, default=100
+        Upper limit to the probabilities of a "categorical" column, of which infrequent
+        levels take one; None for none.
+    missing : {"ignore", "model"}, default="ignore"
+        What a missing cell says. With "ignore" nothing: scores are of the observed cells.
+        "model" adds to each column that has holes in training the log mass of the cell
+        being missing or not, for tables where that is informative.
     posterior : {"diagonal", "full"} or class, default="diagonal"
         Covariance of q(z | x): diagonal, or full through its Cholesky factor.
     prior : {"standard_normal", "mixture", "vamp"} or class, default="vamp"
@@ -158,7 +179,7 @@ default=None
         return self._by_chunk(self._codes, self._read(X))
 
     def inverse_transform(self, X):
-        """Rows that latent codes stand for: the decoder's mean of each cell.
+        """Rows that latent codes stand for: the decoder's best guess of each cell.
 
         Parameters
         ----------
@@ -168,7 +189,8 @@ default=None
         Returns
         -------
         rows : ndarray of shape (n_samples, n_features)
-            In the columns' own units; for flags the probability of a 1.
+            Means in the columns' own units, of flags the probability of a 1; the most
+            probable level of columns of levels.
 
         Raises
         ------

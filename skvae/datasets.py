@@ -12,26 +12,26 @@ __all__ = ["load_thyroid"]
 def load_thyroid(*, return_X_y=False, as_frame=False):
     """Load the thyroid table: patients, healthy or with some condition.
 
-    7 measurements and 14 flags of 9,172 patients, of whom 6,771 are healthy. Many
-    measurements are missing. Left out of the features are sex and the source of the
-    referral, which are categories, and the columns ``*_measured``, which only say whether
-    the next value is missing; `frame` holds them.
+    7 measurements, 14 flags, sex and source of the referral of 9,172 patients, of whom
+    6,771 are healthy. Many measurements are missing. Left out of the features are the
+    columns ``*_measured``, which only say whether the next value is missing; `frame` holds
+    them.
 
     Parameters
     ----------
     return_X_y : bool, default=False
         Whether to return ``(data, target)`` instead of a Bunch.
     as_frame : bool, default=False
-        Whether `data` is a DataFrame, whose flags are booleans, and `target` a Series.
+        Whether `data` is a DataFrame and `target` a Series.
 
     Returns
     -------
     data : Bunch
         With the attributes
 
-        data : ndarray or DataFrame of shape (9172, 21)
-            Years of age, hormone levels in the laboratory's units, and flags; NaN where
-            missing.
+        data : ndarray or DataFrame of shape (9172, 23)
+            Years of age, hormone levels in the laboratory's units, booleans, and strings;
+            NaN where missing. The array is one of objects.
         target : ndarray or Series of shape (9172,)
             +1 for healthy patients, -1 for all others.
         feature_names : list of str
@@ -56,19 +56,19 @@ def load_thyroid(*, return_X_y=False, as_frame=False):
     >>> from skvae.datasets import load_thyroid
     >>> X, y = load_thyroid(return_X_y=True, as_frame=True)
     >>> X.shape, int((y == 1).sum())
-    ((9172, 21), 6771)
-    >>> X["TSH"].head(3).tolist()
-    [0.3, 1.6, nan]
+    ((9172, 23), 6771)
+    >>> X["sex"].head(3).tolist(), X["TSH"].head(3).tolist()
+    (['F', 'F', 'F'], [0.3, 1.6, nan])
     """
     folder = files("skvae") / "data"
     with (folder / "thyroid0387.csv.gz").open("rb") as file:
         frame = pd.read_csv(file, compression="gzip", true_values=["t"], false_values=["f"])
-    numbers = frame.select_dtypes(["number", "bool"]).drop(columns="record_id")
-    data = numbers.loc[:, ~numbers.columns.str.endswith("_measured")]
+    features = frame.drop(columns=["diagnosis", "record_id"])
+    data = features.loc[:, ~features.columns.str.endswith("_measured")]
     target = pd.Series(np.where(frame["diagnosis"] == "-", 1, -1), name="target")
     feature_names = list(data.columns)
     if not as_frame:
-        data, target, frame = data.to_numpy(np.float64), target.to_numpy(), None
+        data, target, frame = data.to_numpy(object), target.to_numpy(), None
     if return_X_y:
         return data, target
     return Bunch(

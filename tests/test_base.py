@@ -12,6 +12,7 @@ from itertools import product
 import joblib
 import numpy as np
 import pandas as pd
+import polars as pl
 import pytest
 import torch
 from scipy.stats import multivariate_normal
@@ -23,13 +24,14 @@ from sklearn.metrics import roc_auc_score
 from sklearn.utils.validation import check_is_fitted
 
 from skvae import VAEAnomalyDetector, VAETransformer, _scoring
+from skvae._table import DOMAINS
 from skvae.nn import LIKELIHOODS, POSTERIORS, PRIORS
 
 # Most fits here are too short to converge, which the estimators rightly warn about.
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
 SMALL = {"hidden_layer_sizes": (16,), "max_steps": 60, "random_state": 0}
-CONTINUOUS = [name for name, family in LIKELIHOODS.items() if family.domain == "real"]
+CONTINUOUS = [n for n, family in LIKELIHOODS.items() if DOMAINS[family.domain].is_continuous]
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 
 
@@ -114,6 +116,21 @@ def with_draws(model, eps):
 # Units of the columns.
 
 
+def in_domain(X, likelihood):
+    """The cells of X turned into some that the noise model can have; holes stay."""
+    domain = LIKELIHOODS[likelihood].domain
+    standard = (X - np.nanmean(X, axis=0)) / np.nanstd(X, axis=0)
+    return {
+        "real": X,
+        "positive": np.exp(standard),
+        "spiked": np.where(standard < -0.3, 0.0, X),
+        "binary": np.where(np.isnan(X), X, standard > 0),
+        "count": np.exp(1 + standard).round(),
+        "category": standard.round(),
+        "ordered": standard.round(),
+    }[domain]
+
+
 def with_units_of(other, model):
     """The weights of `model` with the columns' units of `other`."""
     other = copy(other)
@@ -124,6 +141,7 @@ def with_units_of(other, model):
 @pytest.mark.parametrize("factor", [1e-300, 1e-3, 7.3, 1e6, 1e300])
 @pytest.mark.parametrize("likelihood", CONTINUOUS)
 def test_new_units_of_a_column_shift_every_score_alike(table, holed, likelihood, factor):
+    table, holed = (in_domain(X, likelihood) for X in (table, holed))
     units = np.array([1.0, factor, 1.0, 1.0, 1.0])
     model = VAETransformer(likelihoods=likelihood, **SMALL).fit(table)
     refitted = clone(model).fit(table * units)
@@ -138,10 +156,14 @@ def test_new_units_of_a_column_shift_every_score_alike(table, holed, likelihood,
 @pytest.mark.parametrize("constant", [0.0, 1e-3, -5.0, 1e6])
 @pytest.mark.parametrize("likelihood", CONTINUOUS)
 def test_value_that_departs_from_a_constant_column_is_odd(table, likelihood, constant):
+    if likelihood == "log_normal":
+        table, constant = in_domain(table, likelihood), abs(constant) or 1.0
     X = np.column_stack([table, np.full(len(table), constant)])
     model = VAETransformer(likelihoods=likelihood, **SMALL).fit(X)
     departing = X[:5].copy()
-    departing[:, -1] += 2 * (constant or 1.0)
+    departing[:, -1] += (
+        20 * (constant or 1.0) if likelihood == "log_normal" else 2 * (constant or 1.0)
+    )
     rise = model.negative_elbo(departing) - model.negative_elbo(X[:5])
     assert np.isfinite(rise).all()
     assert (rise > 1).all()
@@ -227,7 +249,10 @@ def test_sample_of_no_rows_is_refused(model):
 
 # Repeatability.
 
-COMBINATIONS = list(product(POSTERIORS, PRIORS, LIKELIHOODS))
+COMBINATIONS = [
+    *product(POSTERIORS, PRIORS, ["gaussian"]),
+    *(("diagonal", "vamp", name) for name in LIKELIHOODS if name != "gaussian"),
+]
 
 
 @pytest.fixture(scope="module")
@@ -235,10 +260,8 @@ def trained(table, holed):
     """A trained model and rows to score, by combination of parts."""
     models = {}
     for posterior, prior, likelihood in COMBINATIONS:
-        X, rows = table, holed[:50]
-        if likelihood not in CONTINUOUS:
-            flags = table > table.mean(axis=0)
-            X, rows = flags, np.where(np.isnan(rows), np.nan, flags[:50])
+        X = in_domain(table, likelihood)
+        rows = np.where(np.isnan(holed), np.nan, X)[:50]
         model = VAETransformer(posterior=posterior, prior=prior, likelihoods=likelihood, **SMALL)
         models[posterior, prior, likelihood] = model.fit(X), rows
     return models
@@ -403,6 +426,155 @@ def test_failed_fit_leaves_the_estimator_as_it_was(
             check_is_fitted(detector)
 
 
+# Categories and mixed tables.
+
+
+@pytest.fixture(scope="module")
+def mixed(frame):
+    """`frame` with an index, a column of text, one of ordered sizes, one of counts, and holes."""
+    size = pd.cut(frame["d"], [-np.inf, -1000, 0, np.inf], labels=["s", "m", "l"])
+    text = np.where(frame["b"] > 1, "high", np.where(frame["e"] > 5, "low", "rare"))
+    X = frame.assign(text=text, size=size, visits=np.exp(frame["b"]).round())
+    return X.mask(np.random.default_rng(0).random(X.shape) < 0.1)
+
+
+CHOSEN = {"visits": "negative_binomial", "a": "student_t"}
+
+
+@pytest.fixture(scope="module")
+def mixed_model(mixed):
+    return VAETransformer(likelihoods=CHOSEN, **SMALL | {"max_steps": 300}).fit(mixed)
+
+
+def test_noise_models_follow_the_kinds_of_columns(mixed_model):
+    got = {column.name: column.likelihood for column in mixed_model.table_.columns_}
+    expected = {"flag": "bernoulli", "text": "categorical", "size": "ordinal"}
+    assert got == dict.fromkeys("bcde", "gaussian") | CHOSEN | expected
+
+
+def test_explanations_of_a_mixed_table_add_up(mixed_model, mixed):
+    total = mixed_model.negative_elbo(mixed)
+    assert np.isfinite(total).all()
+    np.testing.assert_allclose(mixed_model.explain(mixed).sum(axis=1), total, rtol=1e-9)
+
+
+def test_polars_and_pandas_tables_get_the_same_scores(mixed_model, mixed):
+    X = pl.from_pandas(mixed)
+    np.testing.assert_array_equal(mixed_model.negative_elbo(X), mixed_model.negative_elbo(mixed))
+    parts = mixed_model.explain(X)
+    assert isinstance(parts, pd.DataFrame)
+    assert list(parts.columns) == [*mixed.columns, "kl", "baseline"]
+
+
+def test_an_unseen_level_is_odd_but_no_error(mixed_model, mixed):
+    rows = mixed.dropna().iloc[:20]
+    unseen = rows.assign(text="never seen", size="xxl")
+    rise = mixed_model.negative_elbo(unseen) - mixed_model.negative_elbo(rows)
+    assert np.isfinite(rise).all()
+    assert (rise > 3).all()
+    column = next(c for c in mixed_model.table_.columns_ if c.name == "text")
+    floor = np.log(column.n_observed + len(column.levels) + 1)
+    parts = mixed_model.explain(unseen)["text"] + mixed_model.baseline_[list(mixed).index("text")]
+    np.testing.assert_allclose(parts, floor, rtol=1e-9)
+
+
+def test_samples_of_a_mixed_table_hold_what_its_columns_hold(mixed_model, mixed):
+    rows = mixed_model.sample(200, random_state=0)
+    assert set(rows["text"]) <= {"high", "low", "rare"}
+    assert rows["size"].dtype == mixed["size"].dtype
+    assert rows["flag"].dtype == bool
+    assert (rows["visits"] % 1 == 0).all()
+    assert np.isfinite(mixed_model.score_samples(rows)).all()
+
+
+def test_arrays_of_objects_are_mixed_tables_too(mixed_model, mixed):
+    names = dict(enumerate(mixed.columns))
+    chosen = {position: CHOSEN.get(name, "auto") for position, name in names.items()}
+    chosen[list(mixed).index("size")] = "categorical"
+    X = mixed.to_numpy(dtype=object)
+    model = VAETransformer(likelihoods=chosen, **SMALL).fit(X)
+    assert np.isfinite(model.score_samples(X)).all()
+    rows = model.sample(5, random_state=0)
+    assert rows.dtype == object
+    assert set(rows[:, list(mixed).index("text")]) <= {"high", "low", "rare"}
+    assert model.inverse_transform(model.transform(X)).shape == X.shape
+
+
+def test_ten_thousand_levels_are_fitted_with_a_bounded_model():
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame({"id": rng.permutation(10_000).astype(str), "x": rng.normal(size=10_000)})
+    model = VAETransformer(hidden_layer_sizes=(16,), max_steps=5, random_state=0).fit(X)
+    assert max(max(weight.shape) for weight in model.model_.parameters()) <= 102
+    assert model.score_samples(X.assign(id="new")).max() < model.score_samples(X).max()
+
+
+# Missing cells: filled, and modelled.
+
+
+def test_filled_tables_hold_the_observed_cells_and_no_hole(mixed_model, mixed):
+    filled = mixed_model.impute(mixed)
+    assert list(filled.columns) == list(mixed.columns)
+    assert (filled.index == mixed.index).all()
+    assert not filled.isna().any().any()
+    seen = mixed.notna()
+    assert (filled.astype(object).where(seen) == mixed.astype(object))[seen].all().all()
+    assert filled["flag"].dtype == bool
+    assert (filled["visits"] % 1 == 0).all()
+    assert np.isfinite(mixed_model.score_samples(filled)).all()
+
+
+def test_guesses_are_nearer_to_the_truth_than_means_and_modes(mixed_model, mixed, frame):
+    hidden = mixed["c"].isna()
+    error = (mixed_model.impute(mixed)["c"] - frame["c"])[hidden].abs().mean()
+    assert error < 0.7 * (frame["c"].mean() - frame["c"])[hidden].abs().mean()
+    hidden = mixed["flag"].isna()
+    right = (mixed_model.impute(mixed)["flag"] == frame["flag"])[hidden].mean()
+    assert right > max(frame["flag"].mean(), 1 - frame["flag"].mean())
+
+
+def test_drawn_tables_vary_in_the_holes_alone_around_the_guess(mixed_model, mixed):
+    first, *others = mixed_model.impute(mixed, n_draws=30, random_state=0)
+    again = mixed_model.impute(mixed, n_draws=1, random_state=0)
+    pd.testing.assert_frame_equal(again[0], first)
+    hidden = mixed["c"].isna()
+    draws = np.array([table["c"] for table in (first, *others)])
+    assert (draws.std(axis=0)[hidden] > 0).all()
+    assert (np.ptp(draws, axis=0)[~hidden] == 0).all()
+    error = draws.mean(axis=0)[hidden] - mixed_model.impute(mixed)["c"][hidden]
+    assert np.abs(error).mean() < 0.5 * draws.std(axis=0)[hidden].mean()
+
+
+def test_filling_a_whole_array_gives_it_back(model, table):
+    np.testing.assert_array_equal(model.impute(table), table)
+
+
+def test_too_few_draws_are_refused(model, table):
+    with pytest.raises(ValueError, match=r"'n_draws' .* must be an int in the range \[1, inf\)"):
+        model.impute(table, n_draws=0)
+
+
+def test_modelled_holes_say_what_they_are_worth(table):
+    X = table.copy()
+    X[X[:, 1] > 1, 0] = np.nan  # missing because of another column
+    ignoring = VAETransformer(max_steps=300, hidden_layer_sizes=(32,), random_state=0).fit(X)
+    modelling = clone(ignoring).set_params(missing="model").fit(X)
+    assert modelling.table_.masked_.tolist() == [0]
+    rows = table[(table[:, 1] > 1.5) | (table[:, 1] < 0.5)]
+    swapped = rows.copy()
+    swapped[rows[:, 1] < 0.5, 0] = np.nan  # neither these cells missing nor those observed
+    rise = modelling.explain(swapped)[:, 0]
+    assert np.median(rise) > np.median(ignoring.explain(swapped)[:, 0]) + 1
+    assert modelling.explain(X).shape == ignoring.explain(X).shape
+    total = modelling.negative_elbo(X)
+    np.testing.assert_allclose(modelling.explain(X).sum(axis=1), total, rtol=1e-9)
+    assert not np.isnan(modelling.impute(X)).any()
+
+
+def test_without_holes_there_is_nothing_to_model(model, table):
+    modelling = clone(model).set_params(missing="model").fit(table)
+    np.testing.assert_array_equal(modelling.score_samples(table), model.score_samples(table))
+
+
 # Holes, extremes and small tables.
 
 
@@ -424,10 +596,12 @@ def test_holes_hardly_change_the_ranking():
 
 @pytest.mark.parametrize("likelihood", CONTINUOUS)
 def test_scores_are_finite_whatever_is_missing_or_huge(table, likelihood):
+    table = in_domain(table, likelihood)
     X = np.column_stack([table, np.full(len(table), np.nan)])
     model = VAETransformer(likelihoods=likelihood, **SMALL).fit(X)
     strange = np.vstack([X[:6], np.full((3, 6), np.nan)])
-    strange[np.arange(6), np.arange(6)] = [1e300, -1e300, 1e-300, np.nan, 1e200, 1e300]
+    lowest = 1e-250 if likelihood == "log_normal" else -1e300
+    strange[np.arange(6), np.arange(6)] = [1e300, lowest, 1e-300, np.nan, 1e200, 1e300]
     scores = all_scores(model, strange)
     assert np.isfinite(scores).all()
     assert (scores[6:] == scores[6]).all()
@@ -460,7 +634,10 @@ def test_one_row_is_too_few_to_fit(table):
         (lambda X: X.drop(columns="e"), "Feature names seen at fit time, yet now missing:\n- e"),
         (lambda X: X[list("bacde")], "Feature names must be in the same order"),
         (lambda X: X.rename(columns={"e": "f"}), "Feature names unseen at fit time:\n- f"),
-        (lambda X: X.astype({"c": str}), "Column 'c' holds strings: '.*' in row 0"),
+        (
+            lambda X: X.astype({"c": str}),
+            "Column 'c': the 'gaussian' likelihood needs numbers. Got '.*' in row 0",
+        ),
         (lambda X: X.replace({"d": {X["d"].iloc[2]: np.inf}}), "Column 'd' contains infinity"),
         (lambda X: X.iloc[:0], "0 sample"),
     ],
@@ -478,7 +655,7 @@ def test_dataframe_to_score_must_be_like_the_one_fitted(frame, spoil, message):
     [
         (lambda X: X[:, :4], "X has 4 features, but VAETransformer is expecting 5 features"),
         (lambda X: X[0], "Expected 2D array, got 1D array"),
-        (lambda X: X.astype(str), "Column 0 holds strings: '.*' in row 0"),
+        (lambda X: X.astype(str), "Column 0: the 'gaussian' likelihood needs numbers. Got '.*' in"),
         (lambda X: np.where(X[2, 3] == X, -np.inf, X), "Column 3 contains infinity: -inf in row 2"),
     ],
 )
@@ -500,6 +677,7 @@ def test_array_to_score_must_be_like_the_one_fitted(model, table, spoil, message
         "p_values",
         "detect",
         "calibrate",
+        "impute",
     ],
 )
 def test_unfitted_estimator_says_so(table, method):

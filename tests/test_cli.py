@@ -12,7 +12,7 @@ def test_the_demo_beats_isolation_forest_and_writes_scores_and_a_picture(tmp_pat
     command = [sys.executable, "-W", "error", "-m", "skvae", "demo"]
     run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr
-    auroc, rival = map(float, re.findall(r"(?:skvae|IsolationForest) +(0\.\d{3})\n", run.stdout))
+    auroc, rival = map(float, re.findall(r"(?:skvae|IsolationForest) +(0\.\d{3})  0", run.stdout))
     assert auroc > rival + 0.1
     assert len(re.findall(r"row +\d+ .*\(\+\d+\), .*\(\+\d+\), .*\(\+\d+\)", run.stdout)) == 10
     scores = pd.read_csv(tmp_path / "skvae_demo.csv", index_col="row")

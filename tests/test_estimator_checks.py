@@ -15,6 +15,8 @@ VARIANTS = [
     {"prior": "mixture"},
     {"likelihoods": "heteroscedastic"},
     {"likelihoods": "student_t"},
+    {"likelihoods": "spike_slab"},
+    {"likelihoods": "categorical"},
     {"divergence": "energy_distance"},
 ]
 

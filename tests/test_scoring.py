@@ -21,15 +21,23 @@ from skvae._scoring import (
     latent_means,
     reconstruct,
 )
+from skvae._table import Column
 from skvae.nn import LIKELIHOODS, POSTERIORS, PRIORS, VAE, JointLikelihood
 
 N_ROWS, LATENT_DIM = 37, 3
 FAMILIES = {name: {name: 6} for name in LIKELIHOODS} | {"mixed": dict.fromkeys(LIKELIHOODS, 2)}
-CELLS = {
-    "real": lambda rng, shape: 2 * rng.normal(size=shape),
-    "binary": lambda rng, shape: rng.integers(2, size=shape),
-}
-COMBINATIONS = list(itertools.product(FAMILIES, POSTERIORS, PRIORS))
+CELLS = {"binary": lambda rng, shape: rng.integers(2, size=shape)}
+CELLS |= dict.fromkeys(
+    ("real", "positive", "spiked"), lambda rng, shape: 2 * rng.normal(size=shape)
+)
+CELLS |= dict.fromkeys(
+    ("count", "category", "ordered"), lambda rng, shape: rng.integers(5, size=shape)
+)
+COLUMN = Column("x", "any", levels=tuple("abcd"), n_codes=3, n_observed=9)
+COMBINATIONS = [
+    *itertools.product(("gaussian", "mixed"), POSTERIORS, PRIORS),
+    *((name, "diagonal", "vamp") for name in LIKELIHOODS if name != "gaussian"),
+]
 WITH_THREE_THREADS = """
 import sys, numpy, torch
 torch.set_num_threads(3)  # OMP_NUM_THREADS is capped at the number of cores
@@ -43,8 +51,9 @@ every_combination = pytest.mark.parametrize("combination", COMBINATIONS, ids="-"
 
 def build(families="mixed", posterior="diagonal", prior="vamp", hidden_layer_sizes=(128, 128)):
     generator = torch.Generator().manual_seed(0)
-    blocks = [(LIKELIHOODS[name], size) for name, size in FAMILIES[families].items()]
-    n_columns = sum(size for _, size in blocks)
+    sizes = FAMILIES[families]
+    blocks = [(LIKELIHOODS[name], [COLUMN] * size) for name, size in sizes.items()]
+    n_columns = sum(sizes.values())
     model = VAE(
         JointLikelihood(blocks),
         latent_dim=LATENT_DIM,
@@ -52,7 +61,7 @@ def build(families="mixed", posterior="diagonal", prior="vamp", hidden_layer_siz
         activation="silu",
         posterior=POSTERIORS[posterior],
         prior=PRIORS[prior],
-        examples=(torch.randn(50, n_columns, generator=generator), torch.ones(50, n_columns)),
+        examples=(torch.rand(50, n_columns, generator=generator), torch.ones(50, n_columns)),
         generator=generator,
     )
     return model.double().requires_grad_(False)

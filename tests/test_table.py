@@ -1,24 +1,40 @@
 """Tables become numbers, a mask and back; what is no number is refused by name."""
 
 import re
+from datetime import date, datetime
 
 import numpy as np
 import pandas as pd
+import polars as pl
 import pytest
-from scipy import sparse
+from scipy import sparse, stats
 
 from skvae._table import TableEncoder, read_table
 
 # Listed in another order than the columns of `MIXED`, whose groups this is.
-DOMAINS = {"gaussian": "real", "student_t": "real", "bernoulli": "binary"}
+FAMILIES = {
+    "gaussian": "real",
+    "student_t": "real",
+    "log_normal": "positive",
+    "spike_slab": "spiked",
+    "poisson": "count",
+    "bernoulli": "binary",
+    "categorical": "category",
+    "ordinal": "ordered",
+}
 MIXED = ["bernoulli", "student_t", "gaussian", "bernoulli", "gaussian"]
 
 
-def fit(X, likelihoods=None):
+def fit(X, likelihoods=None, **levels):
     """Raw table and the encoder fitted to it, all columns Gaussian by default."""
     raw = read_table(X)
     likelihoods = likelihoods or ["gaussian"] * len(raw.names)
-    return raw, TableEncoder(DOMAINS).fit(raw, likelihoods)
+    return raw, TableEncoder(FAMILIES, **levels).fit(raw, likelihoods)
+
+
+def jacobian(encoder):
+    """Log dz/dx of each column in nats, at z = 0."""
+    return encoder.log_jacobian(np.zeros((1, len(encoder.columns_))))[0]
 
 
 @pytest.fixture
@@ -50,7 +66,7 @@ def test_columns_of_any_magnitude_get_mean_0_and_standard_deviation_1(shift):
     np.testing.assert_allclose(z.mean(axis=0), 0, atol=1e-8)
     np.testing.assert_allclose(z.std(axis=0), 1, atol=1e-8)
     np.testing.assert_allclose(encoder.decode(z), X, rtol=1e-12)
-    assert np.isfinite(encoder.log_jacobian_).all()
+    assert np.isfinite(jacobian(encoder)).all()
 
 
 @pytest.mark.parametrize("tiny", [5e-324, 1e-310, 2e-308])
@@ -68,9 +84,9 @@ def test_constant_and_missing_columns_encode_to_0(constant):
     table = encoder.encode(raw)
     assert (table.values == 0).all()
     assert np.array_equal(table.observed, ~np.isnan(X))
-    assert np.isfinite(encoder.log_jacobian_).all()
+    assert np.isfinite(jacobian(encoder)).all()
     unit = 1.0 if constant == 0 or np.isnan(constant) else abs(constant)
-    np.testing.assert_allclose(encoder.log_jacobian_, -np.log(unit), rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(jacobian(encoder), -np.log(unit), rtol=1e-12, atol=1e-12)
 
 
 def test_rounding_errors_of_a_constant_do_not_count_as_spread():
@@ -89,7 +105,7 @@ def test_a_value_too_far_to_square_is_brought_nearer():
 @pytest.mark.parametrize("constant", [False, True])
 def test_a_change_of_units_changes_the_jacobian_by_its_logarithm(factor, constant):
     X = np.full((9, 2), 7.0) if constant else np.random.default_rng(0).normal(size=(9, 2))
-    before, after = fit(X)[1].log_jacobian_, fit(X * [1, factor])[1].log_jacobian_
+    before, after = (jacobian(fit(table)[1]) for table in (X, X * [1, factor]))
     np.testing.assert_allclose(after - before, [0, -np.log(abs(factor))], rtol=1e-12, atol=1e-12)
 
 
@@ -97,17 +113,17 @@ def test_the_jacobian_is_that_of_the_encoding(mixed):
     _, encoder = fit(mixed, MIXED)
     rows = np.where(np.isin(MIXED, "bernoulli"), 0.0, np.array([[1.0], [2.0]]))
     z = encoder.in_user_order(encoder.encode(read_table(rows)).values)
-    real = [j for j, name in enumerate(MIXED) if DOMAINS[name] == "real"]
+    real = [j for j, name in enumerate(MIXED) if FAMILIES[name] == "real"]
     slopes = (z[1] - z[0])[real]
-    np.testing.assert_allclose(encoder.log_jacobian_[real], np.log(slopes), rtol=1e-8, atol=1e-8)
-    assert (np.delete(encoder.log_jacobian_, real) == 0).all()
+    np.testing.assert_allclose(jacobian(encoder)[real], np.log(slopes), rtol=1e-8, atol=1e-8)
+    assert (np.delete(jacobian(encoder), real) == 0).all()
 
 
 def test_columns_are_grouped_by_noise_model_and_come_back_in_the_users_order(mixed):
     _, encoder = fit(mixed, MIXED)
     assert encoder.order_.tolist() == [2, 4, 1, 0, 3]
     assert [encoder.columns_[j].likelihood for j in encoder.order_] == sorted(
-        MIXED, key=list(DOMAINS).index
+        MIXED, key=list(FAMILIES).index
     )
     by_model_column = np.array([[2, 4, 1, 0, 3]])
     assert encoder.in_user_order(by_model_column).tolist() == [[0, 1, 2, 3, 4]]
@@ -141,7 +157,7 @@ def test_every_kind_of_number_is_read(columns, values, boolean):
     raw = read_table(frame)
     np.testing.assert_array_equal(raw.values, np.array(values, dtype=np.float64))
     assert raw.names == list(columns)
-    assert raw.boolean == boolean
+    assert raw.kinds == ["boolean" if held else "number" for held in boolean]
     assert raw.is_frame
     pd.testing.assert_frame_equal(frame, before)
 
@@ -159,23 +175,20 @@ def test_arrays_and_lists_are_read(X, values, boolean):
     raw = read_table(X)
     np.testing.assert_array_equal(raw.values, np.array(values, dtype=np.float64))
     assert raw.names == list(range(raw.values.shape[1]))
-    assert raw.boolean == [boolean] * raw.values.shape[1]
+    assert raw.kinds == ["boolean" if boolean else "number"] * raw.values.shape[1]
     assert not raw.is_frame
 
 
-STRINGS = "holds strings: "
 REFUSED = [  # table, error, what it says
     (np.array([[0.0, 1.0], [2.0, np.inf]]), ValueError, "Column 1 contains infinity: inf in row 1"),
     (pd.DataFrame({"a": [0, -np.inf]}), ValueError, "Column 'a' contains infinity: -inf in row 1"),
     (np.array([[1e999, None]], dtype=object), ValueError, "Column 0 contains infinity"),
-    (np.array([["1", "2"]]), ValueError, f"Column 0 {STRINGS}'1' in row 0"),
-    (np.array([[b"1"]]), ValueError, f"Column 0 {STRINGS}b'1' in row 0"),
-    (np.array([[1, 2], [3, "4"]], dtype=object), ValueError, f"Column 1 {STRINGS}'4' in row 1"),
-    ([[1.0, 2.0], [3.0, "4"]], ValueError, f"Column 1 {STRINGS}'4' in row 1"),
-    (pd.DataFrame({"a": [1, 2], "b": ["x", "y"]}), ValueError, f"Column 'b' {STRINGS}'x' in row 0"),
-    (pd.DataFrame({"a": [1, None, "3"]}), ValueError, f"Column 'a' {STRINGS}'3' in row 2"),
-    (pd.DataFrame({"a": ["1"]}, dtype="string"), ValueError, f"Column 'a' {STRINGS}'1' in row 0"),
-    (pd.DataFrame({"a": pd.Categorical([1, 2])}), ValueError, "Column 'a' is categorical. Encode"),
+    (
+        pd.DataFrame({"a": [datetime(2020, 1, 1), None]}, dtype=object),
+        ValueError,
+        "Column 'a' holds dates or durations (datetime)",
+    ),
+    (pl.DataFrame({"a": [date(2020, 1, 1)]}), ValueError, "Column 'a' holds dates or durations"),
     (
         pd.DataFrame({"a": pd.to_datetime(["2020-01-01"])}),
         ValueError,
@@ -191,7 +204,8 @@ REFUSED = [  # table, error, what it says
     (np.array([[1 + 2j]]), ValueError, "Complex data not supported"),
     (pd.DataFrame({"a": [1 + 2j]}), ValueError, "Column 'a'"),
     (pd.DataFrame({"a": pd.period_range("2020", periods=2, freq="D")}), TypeError, "Period"),
-    (np.array([[1.0, {}]], dtype=object), TypeError, "Column 1 in row 0: float() argument must be"),
+    (np.array([[1.0, {}]], dtype=object), TypeError, "Column 1: a cell must be a number or a"),
+    (np.array([["a"], [{}]], dtype=object), TypeError, "Got {} in row 1."),
     (sparse.eye_array(3), TypeError, "Sparse input is not supported: skvae needs a dense table"),
     (np.zeros(3), ValueError, "Expected 2D array, got 1D array"),
     (pd.Series([1.0, 2.0]), ValueError, "Expected a 2-dimensional container"),
@@ -248,7 +262,7 @@ def test_the_repr_lists_the_columns():
 
 def test_objects_that_are_booleans_with_holes_are_flags():
     raw = read_table(pd.DataFrame({"a": [True, None, False], "b": [1, None, 0]}, dtype=object))
-    assert raw.boolean == [True, False]
+    assert raw.kinds == ["boolean", "number"]
 
 
 def test_columns_of_other_names_are_refused():
@@ -256,3 +270,206 @@ def test_columns_of_other_names_are_refused():
     fitted.fit(read_table(pd.DataFrame({0: [1.0, 2.0], 1: [3.0, 5.0]})), ["gaussian", "gaussian"])
     with pytest.raises(ValueError, match=r"in the same order: \[0, 1\]\. Got \[1, 0\] instead"):
         fitted.check(read_table(pd.DataFrame({1: [3.0], 0: [1.0]})))
+
+
+# Categories.
+
+TEXT = [
+    pd.Series(["b", "a", None, "b"], dtype=object),
+    pd.Series(["b", "a", None, "b"], dtype="string"),
+    pd.Series(["b", "a", None, "b"], dtype="string[pyarrow]"),
+    pd.Series(["b", "a", None, "b"], dtype="str"),
+    pd.Series(["b", "a", None, "b"], dtype="category"),
+]
+
+
+@pytest.mark.parametrize("series", TEXT, ids=lambda series: str(series.dtype))
+def test_strings_and_categories_are_read_as_levels(series):
+    raw = read_table(pd.DataFrame({"a": series, "x": [1, 2, 3, 4]}))
+    assert raw.kinds == ["category", "number"]
+    codes, levels = raw.factorize(0)
+    assert codes[2] == -1
+    assert levels[codes[[0, 1, 3]]].tolist() == ["b", "a", "b"]
+    assert np.isnan(raw.values[2, 0])
+
+
+@pytest.mark.parametrize("dtype", [pl.String, pl.Categorical, pl.Enum(["a", "b"])])
+def test_polars_columns_are_read_as_pandas_ones_are(dtype):
+    X = pl.DataFrame({"a": pl.Series(["b", None, "a"], dtype=dtype), "n": [1, None, 3]})
+    X = X.with_columns(flag=pl.Series([True, None, False]))
+    raw = read_table(X)
+    assert raw.is_frame
+    assert raw.names == ["a", "n", "flag"]
+    assert raw.kinds == ["category", "number", "boolean"]
+    np.testing.assert_array_equal(raw.values[:, 1:], [[1, 1], [np.nan, np.nan], [3, 0]])
+    codes, levels = raw.factorize(0)
+    assert levels[codes[[0, 2]]].tolist() == ["b", "a"]
+
+
+@pytest.mark.parametrize(
+    ("X", "kinds"),
+    [
+        (np.array([["1", "2"]]), ["category", "category"]),
+        (np.array([[b"1"]]), ["category"]),
+        (np.array([[1, 2], [3, "4"]], dtype=object), ["number", "category"]),
+        ([[1.0, 2.0], [3.0, "4"]], ["number", "category"]),
+    ],
+)
+def test_columns_of_arrays_that_hold_strings_are_categories(X, kinds):
+    assert read_table(X).kinds == kinds
+
+
+def test_ordered_categories_keep_their_order_and_only_what_occurs():
+    sizes = pd.Categorical(["l", "s", "l"], categories=["s", "m", "l"], ordered=True)
+    raw, encoder = fit(pd.DataFrame({"size": sizes}), ["ordinal"])
+    assert raw.kinds == ["ordered"]
+    assert encoder.columns_[0].levels == ("s", "l")
+    assert encoder.encode(raw).values.ravel().tolist() == [1, 0, 1]
+
+
+def test_levels_are_numbered_by_frequency_and_unseen_ones_come_last():
+    column = ["a"] * 2 + ["b"] * 5 + [None] + ["c"] * 3
+    _, encoder = fit(pd.DataFrame({"x": column}), ["categorical"])
+    assert encoder.columns_[0].levels == ("b", "c", "a")
+    assert encoder.columns_[0].n_observed == 10
+    table = encoder.encode(read_table(pd.DataFrame({"x": ["c", "new", None, "b"]})))
+    assert table.values.ravel().tolist() == [1, 3, 0, 0]
+    assert table.observed.ravel().tolist() == [True, True, False, True]
+
+
+@pytest.mark.parametrize(
+    ("levels", "n_codes"),
+    [
+        ({}, 4),
+        ({"min_frequency": 1}, 4),
+        ({"min_frequency": 2}, 4),  # one infrequent level shares with none
+        ({"min_frequency": 3}, 3),
+        ({"min_frequency": 0.25}, 3),
+        ({"min_frequency": 100}, 1),
+        ({"max_categories": 4}, 4),
+        ({"max_categories": 2}, 2),
+        ({"max_categories": 3, "min_frequency": 4}, 2),
+    ],
+)
+def test_infrequent_levels_share_the_last_code(levels, n_codes):
+    column = ["a"] * 5 + ["b"] * 3 + ["c"] * 2 + ["d"]
+    _, encoder = fit(pd.DataFrame({"x": column}), ["categorical"], **levels)
+    assert encoder.columns_[0].levels == ("a", "b", "c", "d")
+    assert encoder.columns_[0].n_codes == n_codes
+
+
+def test_numbers_may_be_levels():
+    X = np.array([[3.0], [1.0], [3.0], [np.nan]])
+    raw, encoder = fit(X, ["categorical"])
+    assert encoder.columns_[0].levels == (3.0, 1.0)
+    values = encoder.encode(raw).values
+    np.testing.assert_array_equal(encoder.decode(values)[:3], X[:3])
+    assert encoder.encode(read_table([[2.5]])).values.item() == 2
+    assert fit(X, ["ordinal"])[1].columns_[0].levels == (1.0, 3.0)
+
+
+def test_columns_of_one_noise_model_are_grouped_by_their_codes():
+    X = pd.DataFrame({"a": ["x", "y", "z"], "b": [1.0, 2, 3], "c": ["u", "v", "v"]})
+    X["d"] = X["a"]
+    _, encoder = fit(X, ["categorical", "gaussian", "categorical", "categorical"])
+    blocks = [(name, [column.name for column in columns]) for name, columns in encoder.blocks()]
+    assert blocks == [("gaussian", ["b"]), ("categorical", ["c"]), ("categorical", ["a", "d"])]
+
+
+@pytest.mark.parametrize(
+    ("column", "likelihood", "message"),
+    [
+        (["a", "b"], "gaussian", "needs numbers. Got 'a' in row 0. Use likelihoods={'x': 'cat"),
+        ([None, "b"], "ordinal", "an ordered pandas.Categorical. Got 'b' in row 1. Use"),
+        ([1.0, 0.0], "log_normal", "needs numbers above 0. Got 0 in row 1. Use"),
+        ([1.0, 2.5], "poisson", "needs whole numbers from 0 on. Got 2.5 in row 1. Use"),
+        ([1.0, -2.0], "poisson", "needs whole numbers from 0 on. Got -2 in row 1. Use"),
+    ],
+)
+def test_a_column_that_its_noise_model_cannot_have_is_refused(column, likelihood, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        fit(pd.DataFrame({"x": column}), [likelihood])
+
+
+# Curved units.
+
+CURVED = {
+    "log_normal": lambda rng: rng.lognormal(3, 2, size=300),
+    "spike_slab": lambda rng: rng.lognormal(3, 2, size=300) * (rng.random(300) < 0.6),
+}
+
+
+@pytest.mark.parametrize("factor", [1e-300, 1e-3, 7.0, 1e290])
+@pytest.mark.parametrize("likelihood", CURVED)
+def test_a_curved_column_comes_back_in_any_unit(likelihood, factor):
+    X = factor * CURVED[likelihood](np.random.default_rng(0))[:, None]
+    raw, encoder = fit(X, [likelihood])
+    z = encoder.encode(raw).values
+    assert 0.1 < np.abs(z[z != 0]).mean() < 2
+    np.testing.assert_allclose(encoder.decode(z), X, rtol=1e-9)
+
+
+@pytest.mark.parametrize("factor", [1e-300, 1e-3, 7.0, 1e290])
+@pytest.mark.parametrize("likelihood", CURVED)
+def test_a_new_unit_of_a_curved_column_changes_the_jacobian_of_all_rows_alike(likelihood, factor):
+    X = CURVED[likelihood](np.random.default_rng(0))[:, None]
+    (one, before), (other, after) = (fit(table, [likelihood]) for table in (X, factor * X))
+    z, same = before.encode(one).values, after.encode(other).values
+    np.testing.assert_allclose(same, z, rtol=1e-9, atol=1e-9)
+    change = after.log_jacobian(same) - before.log_jacobian(z)
+    np.testing.assert_allclose(change, -np.log(factor), rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("likelihood", CURVED)
+def test_the_jacobian_of_a_curved_column_is_the_slope_of_its_encoding(likelihood):
+    X = CURVED[likelihood](np.random.default_rng(0))[:, None]
+    X = X[X[:, 0] > 0]
+    _, encoder = fit(X, [likelihood])
+    below, at, above = (encoder.encode(read_table(X * (1 + d))).values for d in (-1e-6, 0, 1e-6))
+    slopes = (above - below) / (2e-6 * X)
+    np.testing.assert_allclose(encoder.log_jacobian(at), np.log(slopes), atol=1e-6)
+
+
+def test_a_normal_of_the_encoded_logarithm_is_a_log_normal():
+    X = np.random.default_rng(0).lognormal(3, 2, size=(300, 1))
+    raw, encoder = fit(X, ["log_normal"])
+    z, logs = encoder.encode(raw).values, np.log(X)
+    got = stats.norm.logpdf(z) + encoder.log_jacobian(z)
+    np.testing.assert_allclose(got, stats.lognorm(logs.std(), scale=np.exp(logs.mean())).logpdf(X))
+
+
+def test_the_spike_alone_is_0():
+    X = np.array([[5.0], [5.0], [1e9], [5.0 + 1e-9], [-3.0], [np.nan]])
+    raw, encoder = fit(X, ["spike_slab"])
+    assert (encoder.encode(raw).values[:, 0] == 0).tolist() == [
+        True,
+        True,
+        False,
+        False,
+        False,
+        True,
+    ]
+
+
+@pytest.mark.parametrize("top", [1, 10, 1e6, 1e15])
+def test_counts_stay_whole(top):
+    X = np.array([[0.0], [1.0], [top], [np.nan]])
+    raw, encoder = fit(X, ["poisson"])
+    values, unit = encoder.encode(raw).values, 2.0 ** encoder.columns_[0].exponent
+    np.testing.assert_array_equal(values[:3] * unit, X[:3])
+    assert (jacobian(encoder) == 0).all()
+
+
+def test_levels_come_back_in_the_columns_dtype():
+    X = pd.DataFrame(
+        {
+            "text": pd.Series(["a", "b"], dtype="string"),
+            "size": pd.Categorical(["s", "l"], categories=["s", "m", "l"], ordered=True),
+            "x": [1.0, 2.0],
+        }
+    )
+    raw, encoder = fit(X, ["categorical", "ordinal", "gaussian"])
+    values = encoder.encode(raw).values
+    pd.testing.assert_frame_equal(encoder.in_container(encoder.decode(values)), X)
+    raw, encoder = fit(X.to_numpy(), ["categorical", "categorical", "gaussian"])
+    np.testing.assert_array_equal(encoder.decode(encoder.encode(raw).values), X.to_numpy())

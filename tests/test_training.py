@@ -36,7 +36,7 @@ def build(seed=0):
     generator = torch.Generator().manual_seed(seed)
     examples = torch.randn(9, N_COLUMNS, generator=generator)
     return VAE(
-        JointLikelihood([(LIKELIHOODS["gaussian"], N_COLUMNS)]),
+        JointLikelihood([(LIKELIHOODS["gaussian"], range(N_COLUMNS))]),
         latent_dim=LATENT_DIM,
         hidden_layer_sizes=(8,),
         activation="silu",

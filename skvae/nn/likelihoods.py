@@ -1,9 +1,19 @@
 """Noise models p(x_j | z): one class a family of columns.
 
 Conventions: x holds a block of c columns of one family, in the units of the table's
-encoding ("real" columns are centred and scaled, "binary" ones are 0 and 1), with cells
-that are not observed filled with 0. A block turns the decoder's parameters
-(..., c, n_params) into a distribution with batch shape (..., c), in nats.
+encoding, with cells that are not observed filled with 0. A block turns the decoder's
+parameters (..., c, n_params) into a distribution with batch shape (..., c), in nats.
+
+A family's domain says how the table encodes its columns:
+
+- "real": centred and scaled.
+- "positive": the same after taking logarithms.
+- "spiked": 0 at the value that repeats, elsewhere never 0, and bent so that far values
+  come near.
+- "binary": 0 and 1.
+- "count": divided by the column's ``2**exponent``, a power near the mean.
+- "category", "ordered": the position among the column's levels, by frequency or in their
+  order; ``len(levels)`` for a level unseen in training.
 """
 
 import math
@@ -11,11 +21,27 @@ import math
 import torch
 from torch import nn
 from torch.distributions import Bernoulli as BernoulliDistribution
-from torch.distributions import Normal
+from torch.distributions import Distribution, Normal
+from torch.distributions import NegativeBinomial as NegativeBinomialDistribution
+from torch.distributions import Poisson as PoissonDistribution
 from torch.distributions import StudentT as StudentTDistribution
-from torch.nn.functional import softplus
+from torch.nn.functional import logsigmoid, softplus
 
-__all__ = ["Bernoulli", "Gaussian", "Heteroscedastic", "JointLikelihood", "Likelihood", "StudentT"]
+__all__ = [
+    "Bernoulli",
+    "Categorical",
+    "Gaussian",
+    "Heteroscedastic",
+    "JointLikelihood",
+    "Likelihood",
+    "LogNormal",
+    "NegativeBinomial",
+    "Ordinal",
+    "Poisson",
+    "SpikeSlab",
+    "StudentT",
+    "ZeroInflated",
+]
 
 
 class Likelihood(nn.Module):
@@ -23,13 +49,15 @@ class Likelihood(nn.Module):
 
     Parameters
     ----------
-    n_columns : int
-        Columns in the block.
+    columns : sequence of Column
+        Those of the block, as the table describes them: families of counts read their
+        ``exponent``, families of categories their ``levels``, ``n_codes`` (the same for
+        all columns of a block) and ``n_observed``.
 
     Attributes
     ----------
-    domain : {"real", "binary"}
-        How the table writes the columns of this family.
+    domain : str
+        How the table encodes the columns of this family.
     n_inputs : int
         Features that one column gives the encoder.
     n_params : int
@@ -44,7 +72,7 @@ class Likelihood(nn.Module):
     n_params = 1
     robust = None
 
-    def __init__(self, n_columns):
+    def __init__(self, columns):
         super().__init__()
 
     def featurize(self, x):
@@ -71,9 +99,24 @@ class Likelihood(nn.Module):
         Returns
         -------
         p : Distribution with batch shape (..., c)
-            Has ``log_prob`` and ``mean``.
+            Has ``log_prob``, and ``mean`` unless `predict` does without.
         """
         raise NotImplementedError
+
+    def predict(self, params):
+        """Best guess of each cell, given the parameters for some draws of z.
+
+        The mean over all draws, or the mode where values have no mean.
+
+        Parameters
+        ----------
+        params : Tensor of shape (n_draws, ..., c, n_params)
+
+        Returns
+        -------
+        x : Tensor of shape (..., c)
+        """
+        return self(params).mean.mean(0)
 
     def sample(self, params, generator):
         """Draw each cell once; (..., c, n_params) -> (..., c)."""
@@ -97,9 +140,9 @@ class Gaussian(Likelihood):
     scale_floor = 0.05
     input_bound = 10.0  # a single wild cell must not drown the row's other inputs
 
-    def __init__(self, n_columns):
-        super().__init__(n_columns)
-        self.raw_scale = nn.Parameter(torch.zeros(n_columns))
+    def __init__(self, columns):
+        super().__init__(columns)
+        self.raw_scale = nn.Parameter(torch.zeros(len(columns)))
 
     def featurize(self, x):
         return x.clamp(-self.input_bound, self.input_bound).unsqueeze(-1)
@@ -134,8 +177,8 @@ class Heteroscedastic(Gaussian):
     robust = Gaussian
     scale_floor = 0.2
 
-    def __init__(self, n_columns):
-        Likelihood.__init__(self, n_columns)  # without the scale that all rows share
+    def __init__(self, columns):
+        Likelihood.__init__(self, columns)  # without the scale that all rows share
 
     def _scale(self, params):
         return self.scale_floor + (1 - self.scale_floor) * params[..., 1].sigmoid()
@@ -167,6 +210,78 @@ class StudentT(Gaussian):
         return loc + self._scale(params) * radius * (2 * math.pi * v).cos()
 
 
+class LogNormal(Gaussian):
+    """Normal noise on the logarithm, for heavy tails of positive numbers.
+
+    Shape: (..., c, 1) -> batch (..., c).
+    """
+
+    domain = "positive"
+
+
+class SpikeSlab(Gaussian):
+    """One value with a probability of its own, and normal noise for all others.
+
+    Far values are brought near by the inverse hyperbolic sine of their distance from the
+    value that repeats, measured in the median of such distances. The density is with
+    respect to length plus a point mass at that value, as large as a unit of the encoding:
+    so a new unit of the column shifts all rows alike.
+
+    Shape: (..., c, 2) -> batch (..., c).
+
+    References
+    ----------
+    Mitchell and Beauchamp, "Bayesian Variable Selection in Linear Regression", 1988,
+    doi:10.1080/01621459.1988.10478694, for the name. Burbidge, Magee and Robb,
+    "Alternative Transformations to Handle Extreme Values of the Dependent Variable",
+    1988, doi:10.1080/01621459.1988.10478575.
+    """
+
+    domain = "spiked"
+    n_inputs = 2
+    n_params = 2
+
+    def featurize(self, x):
+        return torch.cat([super().featurize(x), ((x == 0).to(x.dtype) - 0.5).unsqueeze(-1)], -1)
+
+    def forward(self, params):
+        return WithAtom(params[..., 1], super().forward(params))
+
+    def predict(self, params):
+        p_spike = params[..., 1].sigmoid().mean(0)
+        return torch.where(p_spike > 0.5, 0.0, params[..., 0].mean(0))
+
+    def sample(self, params, generator):
+        return _with_atom(super().sample(params, generator), params[..., 1], generator)
+
+
+class WithAtom(Distribution):
+    """Mixture of a point mass at 0 and another distribution.
+
+    Parameters
+    ----------
+    logits : Tensor
+        Log odds of the point mass.
+    rest : Distribution
+        Continuous.
+    """
+
+    def __init__(self, logits, rest):
+        self.logits, self.rest = logits, rest
+        super().__init__(logits.shape, validate_args=False)
+
+    @property
+    def mean(self):
+        """Expected value."""
+        return logsigmoid(-self.logits).exp() * self.rest.mean
+
+    def log_prob(self, x):
+        """Log density where x is not 0, log mass where it is; in nats."""
+        return torch.where(
+            x == 0, logsigmoid(self.logits), logsigmoid(-self.logits) + self.rest.log_prob(x)
+        )
+
+
 class Bernoulli(Likelihood):
     """Probability of a flag that is 0 or 1; the scores are masses, without units.
 
@@ -186,13 +301,255 @@ class Bernoulli(Likelihood):
         return (_draw(torch.rand, p.shape, p, generator) < p).to(p.dtype)
 
 
+class Poisson(Likelihood):
+    """Counts that come independently: the variance is the mean.
+
+    The mean lies within a factor exp(15) of the column's own.
+
+    Shape: (..., c, 1) -> batch (..., c).
+    """
+
+    domain = "count"
+    largest_log_rate = 15.0
+
+    def __init__(self, columns):
+        super().__init__(columns)
+        self.register_buffer("unit", torch.tensor([2.0**column.exponent for column in columns]))
+
+    def featurize(self, x):
+        return (torch.log1p(x * self.unit) - torch.log1p(self.unit)).unsqueeze(-1)
+
+    def forward(self, params):
+        return Counts(self._counts(params), self.unit)
+
+    def sample(self, params, generator):
+        return torch.poisson(self._rate(params), generator=generator) / self.unit
+
+    def _counts(self, params):
+        return PoissonDistribution(self._rate(params), validate_args=False)
+
+    def _rate(self, params):
+        bound = self.largest_log_rate
+        return params[..., 0].clamp(-bound, bound).exp() * self.unit
+
+
+class NegativeBinomial(Poisson):
+    """Counts whose variance exceeds the mean, by a learned dispersion per column.
+
+    With mean m and dispersion r the variance is ``m + m**2 / r``.
+
+    Shape: (..., c, 1) -> batch (..., c).
+    """
+
+    smallest_dispersion = 0.01
+
+    def __init__(self, columns):
+        super().__init__(columns)
+        self.raw_dispersion = nn.Parameter(torch.zeros(len(columns)))
+
+    def sample(self, params, generator):
+        r = self._dispersion().expand(params.shape[:-1])
+        rate = torch._standard_gamma(r, generator=generator) * self._rate(params) / r
+        return torch.poisson(rate, generator=generator) / self.unit
+
+    def _counts(self, params):
+        r = self._dispersion()
+        logits = self._rate(params).log() - r.log()
+        return NegativeBinomialDistribution(r, logits=logits, validate_args=False)
+
+    def _dispersion(self):
+        return self.smallest_dispersion + softplus(self.raw_dispersion)
+
+
+class ZeroInflated(NegativeBinomial):
+    """Negative binomial counts, some of which are 0 for another reason.
+
+    Shape: (..., c, 2) -> batch (..., c).
+
+    References
+    ----------
+    Lambert, "Zero-Inflated Poisson Regression", 1992, doi:10.2307/1269547.
+    """
+
+    n_params = 2
+
+    def sample(self, params, generator):
+        return _with_atom(super().sample(params, generator), params[..., 1], generator)
+
+    def _counts(self, params):
+        return WithZeros(params[..., 1], super()._counts(params))
+
+
+class WithZeros(WithAtom):
+    """`WithAtom` for counts, whose 0 may come from either part."""
+
+    def log_prob(self, x):
+        """Log mass in nats."""
+        rest = logsigmoid(-self.logits) + self.rest.log_prob(x)
+        return torch.where(x == 0, torch.logaddexp(logsigmoid(self.logits), rest), rest)
+
+
+class Counts(Distribution):
+    """Distribution of counts that are divided by a power of two.
+
+    Parameters
+    ----------
+    counts : Distribution
+    unit : Tensor of shape (c,)
+    """
+
+    def __init__(self, counts, unit):
+        self.counts, self.unit = counts, unit
+        super().__init__(counts.batch_shape, validate_args=False)
+
+    @property
+    def mean(self):
+        """Expected value, divided like the counts."""
+        return self.counts.mean / self.unit
+
+    def log_prob(self, x):
+        """Log mass in nats."""
+        return self.counts.log_prob(x * self.unit)
+
+
+class Categorical(Likelihood):
+    """Probability of each level of a category, known or not.
+
+    The decoder gives the first `n_codes` levels, the most frequent ones, a probability
+    each; the last of these probabilities is for all levels from there on, which share it
+    equally. Then all are smoothed as if each level, and one that stands for all unseen
+    ones, had been seen once more: with n cells and k levels in training an unseen level has
+    mass 1 / (n + k + 1), and no level has less. The encoder sees an unseen level as a hole.
+
+    Shape: (..., c, n_codes) -> batch (..., c).
+
+    References
+    ----------
+    Guo and Berkhahn, "Entity Embeddings of Categorical Variables", 2016, arXiv:1604.06737.
+    """
+
+    domain = "category"
+    largest_embedding = 32
+
+    def __init__(self, columns):
+        super().__init__(columns)
+        self.n_codes = self.n_params = columns[0].n_codes
+        self.n_inputs = min(self.n_codes, self.largest_embedding)
+        # The most frequent levels start one-hot, the others at 0.
+        embedding = torch.eye(self.n_codes, self.n_inputs).repeat(len(columns), 1, 1)
+        self.embedding = nn.Parameter(embedding)
+        self._note_levels(columns)
+
+    def featurize(self, x):
+        code = x.clamp(max=self.n_codes - 1).long()
+        known = (x < self.n_levels).unsqueeze(-1)
+        return self.embedding[torch.arange(x.shape[-1], device=x.device), code] * known
+
+    def forward(self, params):
+        log_mass = self._log_masses(params)
+        is_shared = torch.arange(self.n_codes, device=params.device) == self.n_codes - 1
+        log_mass = log_mass - is_shared * self._n_sharing().log().unsqueeze(-1)
+        return Levels(log_mass, self.n_levels, self.n_observed)
+
+    def predict(self, params):
+        return self(params).log_mass.exp().mean(0).argmax(-1).to(params.dtype)
+
+    def sample(self, params, generator):
+        log_mass = self._log_masses(params)
+        uniform = _draw(torch.rand, log_mass.shape, log_mass, generator)
+        code = (log_mass - (-uniform.log()).log()).argmax(-1)  # Gumbel's trick
+        n_sharing = self._n_sharing()
+        place = (_draw(torch.rand, code.shape, params, generator) * n_sharing).floor()
+        return code + place.minimum(n_sharing - 1) * (code == self.n_codes - 1)
+
+    def _log_masses(self, params):
+        """Log probability of each code, in nats; (..., c, n_params) -> (..., c, n_codes)."""
+        return params.log_softmax(-1)
+
+    def _n_sharing(self):
+        return (self.n_levels - self.n_codes + 1).clamp_min(1)
+
+    def _note_levels(self, columns):
+        self.register_buffer("n_levels", torch.tensor([float(len(c.levels)) for c in columns]))
+        self.register_buffer("n_observed", torch.tensor([float(c.n_observed) for c in columns]))
+
+
+class Ordinal(Categorical):
+    """Probability of ordered levels, by learned cuts on a line: proportional odds.
+
+    Smoothed as `Categorical` is; no levels share a probability.
+
+    Shape: (..., c, 1) -> batch (..., c).
+
+    References
+    ----------
+    McCullagh, "Regression Models for Ordinal Data", 1980,
+    doi:10.1111/j.2517-6161.1980.tb01109.x.
+    """
+
+    domain = "ordered"
+    width = 6.0  # of the line that the cuts divide at first
+    smallest_gap = 1e-4
+
+    def __init__(self, columns):
+        Likelihood.__init__(self, columns)  # without an embedding
+        self.n_codes = columns[0].n_codes
+        n_cuts = self.n_codes - 1
+        gap = self.width / max(1, n_cuts - 1)
+        self.raw_first = nn.Parameter(torch.full((len(columns), min(1, n_cuts)), -self.width / 2))
+        self.raw_gaps = nn.Parameter(
+            torch.full((len(columns), max(0, n_cuts - 1)), gap + math.log(-math.expm1(-gap)))
+        )
+        self._note_levels(columns)
+
+    def featurize(self, x):
+        middle = (self.n_levels - 1) / 2
+        place = (x - middle) / (middle + 0.5)
+        return torch.where(x < self.n_levels, place, 0.0).unsqueeze(-1)
+
+    def _log_masses(self, params):
+        gaps = self.smallest_gap + softplus(self.raw_gaps)
+        below = torch.cat([self.raw_first, gaps], -1).cumsum(-1) - params  # (..., c, n_cuts)
+        end = torch.zeros_like(params)
+        # log(s(b) - s(a)) = log s(b) + log s(-a) + log(1 - exp(a - b)) for the sigmoid s.
+        between = torch.log(-torch.expm1(-gaps)).expand(*params.shape[:-1], -1)
+        left = torch.cat([end, logsigmoid(-below)], -1)
+        right = torch.cat([logsigmoid(below), end], -1)
+        return left + right + torch.cat([end, between, end], -1)[..., : self.n_codes]
+
+
+class Levels(Distribution):
+    """Smoothed distribution over known levels and one that stands for all unseen ones.
+
+    Parameters
+    ----------
+    log_mass : Tensor of shape (..., c, n_codes)
+        Before smoothing, in nats; levels from the last code on have equal masses.
+    n_levels, n_observed : Tensor of shape (c,)
+        Known levels, and the training cells that they were seen in.
+    """
+
+    def __init__(self, log_mass, n_levels, n_observed):
+        self.log_mass, self.n_levels, self.n_observed = log_mass, n_levels, n_observed
+        super().__init__(log_mass.shape[:-1], validate_args=False)
+
+    def log_prob(self, x):
+        """Log mass of the level at position x, in nats."""
+        total = self.n_observed + self.n_levels + 1
+        code = x.clamp(max=self.log_mass.shape[-1] - 1).long()
+        code, _ = torch.broadcast_tensors(code.unsqueeze(-1), self.log_mass[..., :1])
+        known = self.log_mass.expand(*code.shape[:-1], -1).gather(-1, code).squeeze(-1)
+        known = torch.where(x < self.n_levels, known, -math.inf)
+        return torch.logaddexp(known + (self.n_observed / total).log(), -total.log())
+
+
 class JointLikelihood(nn.Module):
     """Product of the likelihoods of all columns, which come grouped by family.
 
     Parameters
     ----------
-    families : sequence of (class, int)
-        A likelihood class and the number of its columns, in the order of the columns.
+    families : sequence of (class, sequence of Column)
+        A likelihood class and its columns, in the order of the columns.
 
     Attributes
     ----------
@@ -204,8 +561,8 @@ class JointLikelihood(nn.Module):
 
     def __init__(self, families):
         super().__init__()
-        self.sizes = [size for _, size in families]
-        self.blocks = nn.ModuleList(family(size) for family, size in families)
+        self.sizes = [len(columns) for _, columns in families]
+        self.blocks = nn.ModuleList(family(columns) for family, columns in families)
         self._param_sizes = [b.n_params * c for b, c in zip(self.blocks, self.sizes, strict=True)]
         self.n_params = sum(self._param_sizes)
         self.n_features = sum(b.n_inputs * c for b, c in zip(self.blocks, self.sizes, strict=True))
@@ -252,9 +609,10 @@ class JointLikelihood(nn.Module):
         # so would be its gradient.
         return torch.cat(terms, dim=-1) * observed
 
-    def mean(self, params):
-        """Compute the expected value of each cell; (..., n_params) -> (..., n_columns)."""
-        return torch.cat([p.mean for p in self._distributions(params)], dim=-1)
+    def predict(self, params):
+        """Best guess of each cell; (n_draws, ..., n_params) -> (..., n_columns)."""
+        parts = zip(self.blocks, self._split(params), strict=True)
+        return torch.cat([block.predict(part) for block, part in parts], dim=-1)
 
     def sample(self, params, generator):
         """Draw each cell once; (..., n_params) -> (..., n_columns)."""
@@ -275,3 +633,7 @@ class JointLikelihood(nn.Module):
 
 def _draw(draw, shape, like, generator):
     return draw(shape, generator=generator, dtype=like.dtype, device=like.device)
+
+
+def _with_atom(draws, logits, generator):
+    return draws * (_draw(torch.rand, draws.shape, draws, generator) >= logits.sigmoid())

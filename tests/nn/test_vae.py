@@ -8,6 +8,7 @@ import pytest
 import torch
 from scipy import stats
 
+from skvae._table import Column
 from skvae.nn import (
     DIVERGENCES,
     LIKELIHOODS,
@@ -52,15 +53,17 @@ def inverse_softplus(y):
 
 
 def build(blocks, latent_dim, posterior, prior, generator, hidden_layer_sizes=()):
+    """VAE of blocks of a family and a number of columns, each with three levels."""
+    column = Column("x", "any", levels=tuple("abc"), n_codes=3, n_observed=9)
     n_columns = sum(size for _, size in blocks)
     return VAE(
-        JointLikelihood(blocks),
+        JointLikelihood([(family, [column] * size) for family, size in blocks]),
         latent_dim=latent_dim,
         hidden_layer_sizes=hidden_layer_sizes,
         activation="silu",
         posterior=POSTERIORS[posterior],
         prior=PRIORS[prior],
-        examples=(torch.randn(9, n_columns, generator=generator), torch.ones(9, n_columns)),
+        examples=(torch.rand(9, n_columns, generator=generator), torch.ones(9, n_columns)),
         generator=generator,
     ).double()
 
