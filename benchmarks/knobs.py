@@ -18,7 +18,7 @@ KNOBS = {
     "hidden_layer_sizes": [[32, 32], [64, 64], [128, 128], [256, 256]],
     "max_steps": [300, 1_000, 3_000],
     "prior": ["standard_normal", "mixture", "vamp"],
-    "robust": [True, False],
+    "robust_weight": [0.0, 0.35, 1.0],
 }
 EVERY = 4
 

@@ -63,7 +63,7 @@ def detector(width, batch_size, prior, n_steps):
         prior=prior,
         max_steps=n_steps,
         validation_fraction=0.0,
-        robust=False,
+        robust_weight=0,
         device="cpu",
         random_state=0,
     )
