@@ -43,6 +43,7 @@ __all__ = []
 # Noise model of each kind of column under likelihoods="auto".
 _AUTO = {
     "number": "heteroscedastic",
+    "integer": "spike_slab",
     "boolean": "bernoulli",
     "category": "categorical",
     "ordered": "ordinal",

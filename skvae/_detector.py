@@ -36,7 +36,8 @@ class VAEAnomalyDetector(OutlierMixin, BaseVAE):
         to noise model, where columns left out are "auto".
 
         - "auto": "bernoulli" for boolean columns, "categorical" for strings and
-          categories, "ordinal" for ordered ones, "heteroscedastic" for all others.
+          categories, "ordinal" for ordered ones, "spike_slab" for integer columns of a
+          DataFrame, such as counts and bytes, and "heteroscedastic" for all others.
         - "gaussian": a normal with a learned scale per column, shared by all rows. The
           scale is at least 0.05 of the column's standard deviation (of its absolute
           value if it never varies, of 1 if it is always 0).
@@ -49,9 +50,11 @@ class VAEAnomalyDetector(OutlierMixin, BaseVAE):
           for all others a normal of the inverse hyperbolic sine of their distance from it.
         - "poisson", "negative_binomial", "zero_inflated": for counts; the second with a
           learned dispersion per column, the third also with additional zeros.
-        - "bernoulli": for columns of 0 and 1.
-        - "categorical": for levels, such as strings. With n cells and k levels in training
-          a level seen only later has probability 1 / (n + k + 1), and no level has less.
+        - "bernoulli": for columns of 0 and 1. That a flag may be a mere toss of a coin,
+          with probability 0.4, bounds what a single rare flag adds to a score.
+        - "categorical": for levels, such as strings, with the same bound. With n cells and
+          k levels in training a level seen only later has probability 1 / (n + k + 1), and
+          no level has less.
         - "ordinal": for numbers or categories whose order counts; levels seen only later
           as above.
 

@@ -32,7 +32,7 @@ class RawTable(NamedTuple):
         NaN where missing; for categories positions in `levels`.
     names : list
         Column names, or positions for arrays.
-    kinds : list of {"number", "boolean", "category", "ordered"}
+    kinds : list of {"number", "integer", "boolean", "category", "ordered"}
         What each column holds.
     levels : list of (object ndarray or None)
         Of each column of categories; in their order where that is "ordered".
@@ -89,7 +89,7 @@ class Column:
         The column's name, or its position in an array.
     likelihood : str
         Name of its noise model.
-    kind : {"number", "boolean", "category", "ordered"}
+    kind : {"number", "integer", "boolean", "category", "ordered"}
         What it was read as.
     dtype : dtype or None
         That of a DataFrame's column.
@@ -195,7 +195,6 @@ class TableEncoder:
             If a column holds values outside its noise model's domain.
         """
         self._is_frame = raw.is_frame
-        self._domains = [DOMAINS[self.families[name]] for name in likelihoods]
         self.columns_ = [
             Column(name, likelihood, kind, dtype)
             for name, likelihood, kind, dtype in zip(
@@ -215,6 +214,10 @@ class TableEncoder:
         self.masked_ = np.flatnonzero(has_holes & (self.missing == "model"))
         self._indexes = [_index(column.levels) for column in self.columns_]
         return self._note_units()
+
+    @property
+    def _domains(self):
+        return [DOMAINS[self.families[column.likelihood]] for column in self.columns_]
 
     def blocks(self):
         """Columns in the model's order, grouped: by noise model and number of codes.
@@ -439,6 +442,7 @@ def _as_levels(cells, dtype):
 # How a DataFrame's column of each kind is given back.
 _CASTS = {
     "number": lambda cells, dtype: cells.astype(np.float64),
+    "integer": lambda cells, dtype: cells.astype(np.float64),
     "boolean": lambda cells, dtype: cells.astype(np.float64) >= 0.5,
     "category": _as_levels,
     "ordered": _as_levels,
@@ -579,7 +583,7 @@ def _as_they_come(counts):
     return np.arange(len(counts))
 
 
-_NUMBERS = ("number", "boolean")
+_NUMBERS = ("number", "integer", "boolean")
 DOMAINS = {
     "real": Domain("numbers", _NUMBERS, _nothing, _real_unit),
     "positive": Domain(
@@ -709,7 +713,7 @@ def _read_series(name, series):
         levels = series.cat.categories.to_numpy(dtype=object)
         return _Cells(np.where(codes < 0, np.nan, codes), kind, levels)
     if dtype.kind in "biuf":
-        kind = "boolean" if dtype.kind == "b" else "number"
+        kind = {"b": "boolean", "f": "number"}.get(dtype.kind, "integer")
         return _Cells(series.to_numpy(dtype=np.float64, na_value=np.nan), kind)
     return _read_objects(name, series.to_numpy(dtype=object))
 

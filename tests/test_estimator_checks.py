@@ -16,7 +16,6 @@ VARIANTS = [
     {"likelihoods": "heteroscedastic"},
     {"likelihoods": "student_t"},
     {"likelihoods": "spike_slab"},
-    {"likelihoods": "categorical"},
     {"divergence": "energy_distance"},
 ]
 
@@ -27,6 +26,8 @@ VARIANTS = [
         for estimator in (VAEAnomalyDetector, VAETransformer)
         for variant in VARIANTS
     ]
+    # Not the detector: to it, rows of numbers that all differ are all as odd.
+    + [VAETransformer(max_steps=20, likelihoods="categorical")]
 )
 def test_scikit_learn_check(estimator, check):
     check(estimator)

@@ -157,7 +157,9 @@ def test_every_kind_of_number_is_read(columns, values, boolean):
     raw = read_table(frame)
     np.testing.assert_array_equal(raw.values, np.array(values, dtype=np.float64))
     assert raw.names == list(columns)
-    assert raw.kinds == ["boolean" if held else "number" for held in boolean]
+    whole = map(pd.api.types.is_integer_dtype, frame.dtypes)
+    kinds = [("number", "integer")[is_whole] for is_whole in whole]
+    assert raw.kinds == ["boolean" if b else k for b, k in zip(boolean, kinds, strict=True)]
     assert raw.is_frame
     pd.testing.assert_frame_equal(frame, before)
 
@@ -286,7 +288,7 @@ TEXT = [
 @pytest.mark.parametrize("series", TEXT, ids=lambda series: str(series.dtype))
 def test_strings_and_categories_are_read_as_levels(series):
     raw = read_table(pd.DataFrame({"a": series, "x": [1, 2, 3, 4]}))
-    assert raw.kinds == ["category", "number"]
+    assert raw.kinds == ["category", "integer"]
     codes, levels = raw.factorize(0)
     assert codes[2] == -1
     assert levels[codes[[0, 1, 3]]].tolist() == ["b", "a", "b"]

@@ -81,13 +81,13 @@ def negative_binomial(log_mean, raw):
 
 
 def categorical(params, raw):
-    masses = softmax(params[:3])
+    masses = 0.4 / 3 + 0.6 * softmax(params[:3])
     return Smoothed([*masses[:2], masses[2] / 2, masses[2] / 2])
 
 
 def ordinal(params, raw):
     cuts = np.cumsum([raw, 1e-4 + softplus(raw), 1e-4 + softplus(raw)])
-    return Smoothed(np.diff([0, *expit(cuts - params[0]), 1]))
+    return Smoothed(0.4 / 4 + 0.6 * np.diff([0, *expit(cuts - params[0]), 1]))
 
 
 # The same density in scipy, given the decoder's parameters and the learned weight.
@@ -99,7 +99,7 @@ ORACLES = {
     "spike_slab": lambda params, raw: Oracle(
         expit(params[1]), stats.norm(params[0], 0.05 + softplus(raw))
     ),
-    "bernoulli": lambda params, raw: stats.bernoulli(expit(params[0])),
+    "bernoulli": lambda params, raw: stats.bernoulli(0.2 + 0.6 * expit(params[0])),
     "poisson": lambda params, raw: Oracle(0, stats.poisson(4 * np.exp(params[0])), 4),
     "negative_binomial": lambda params, raw: Oracle(0, negative_binomial(params[0], raw), 4),
     "zero_inflated": lambda params, raw: Oracle(
