@@ -1,8 +1,26 @@
 """Variational autoencoders for anomaly detection in scikit-learn pipelines."""
 
 from ._detector import VAEAnomalyDetector, anomaly_average_precision
+from ._display import (
+    ExplanationDisplay,
+    ExplanationHeatmapDisplay,
+    LatentSpaceDisplay,
+    ReconstructionDisplay,
+    ScoreDistributionDisplay,
+    TrainingCurveDisplay,
+)
 from ._transformer import VAETransformer
 
 __version__ = "0.1.0"
 
-__all__ = ["VAEAnomalyDetector", "VAETransformer", "anomaly_average_precision"]
+__all__ = [
+    "ExplanationDisplay",
+    "ExplanationHeatmapDisplay",
+    "LatentSpaceDisplay",
+    "ReconstructionDisplay",
+    "ScoreDistributionDisplay",
+    "TrainingCurveDisplay",
+    "VAEAnomalyDetector",
+    "VAETransformer",
+    "anomaly_average_precision",
+]

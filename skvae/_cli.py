@@ -13,7 +13,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 
-from . import VAEAnomalyDetector
+from . import ScoreDistributionDisplay, VAEAnomalyDetector
 from .datasets import load_thyroid
 
 __all__ = ["main"]
@@ -43,7 +43,7 @@ def main(arguments=None):
 
 def _demo(folder, seed):
     """Fit healthy patients, score all others, compare, explain, write scores and picture."""
-    plt = _pyplot()
+    _use_files_only()
     folder.mkdir(parents=True, exist_ok=True)
     X, y = load_thyroid(return_X_y=True, as_frame=True)
     train, test = _split(y.to_numpy(), seed)
@@ -61,7 +61,7 @@ def _demo(folder, seed):
     _print_quality(scores, forest.score_samples(unseen), detector.offset_)
     _print_oddest(scores, unseen, detector.explain(unseen))
     scores.to_csv(folder / "skvae_demo.csv", index_label="row")
-    _draw(plt, scores, -detector.offset_, folder / "skvae_demo.png")
+    _draw(scores, -detector.offset_, folder / "skvae_demo.png")
     print(f"\nWrote {folder / 'skvae_demo.csv'} and {folder / 'skvae_demo.png'}.")
     return 0
 
@@ -105,30 +105,20 @@ def _print_oddest(scores, X, parts):
         print(f"  row {row:4d}  {scores.loc[row, 'negative_elbo']:6.0f}  {label:9s}  {reasons}")
 
 
-def _draw(plt, scores, threshold, path):
+def _draw(scores, threshold, path):
     """Histogram of the scores of both groups, the threshold marked."""
-    values = scores["negative_elbo"]
-    low, high = values.quantile([0.001, 0.95])
-    bins = np.linspace(low, high, 80)
-    figure, ax = plt.subplots(figsize=(8, 4.5), layout="constrained")
-    for healthy, label, color in ((True, "healthy", "#0072B2"), (False, "a condition", "#D55E00")):
-        group = values[scores["healthy"] == healthy].clip(low, high)
-        ax.hist(group, bins, alpha=0.6, density=True, color=color, label=label)
-    ax.axvline(threshold, color="black", linestyle="--", label="threshold, 1 % false alarms")
-    ax.set_xlabel("negative ELBO (nats); scores beyond the axis are counted in the last bin")
-    ax.set_ylabel("density of patients")
-    ax.set_title("Thyroid table: rows unseen in training")
-    ax.legend()
-    figure.savefig(path, dpi=150)
-    plt.close(figure)
+    y = np.where(scores["healthy"], 1, -1)
+    display = ScoreDistributionDisplay.from_predictions(
+        scores["negative_elbo"], y, threshold=threshold
+    )
+    display.ax_.set_title("Thyroid table: patients unseen in training")
+    display.figure_.savefig(path, dpi=150)
 
 
-def _pyplot():
+def _use_files_only():
+    """Let matplotlib draw without a screen, or raise where it is missing."""
     try:
         import matplotlib
     except ImportError as error:
         raise ImportError("The picture needs matplotlib: pip install 'skvae[plot]'") from error
     matplotlib.use("agg")
-    from matplotlib import pyplot
-
-    return pyplot

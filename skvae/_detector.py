@@ -161,7 +161,7 @@ default=None
         Medians over (at most 10,000) fitted rows of the parts of `explain`, in nats.
     n_features_in_ : int
         Columns seen in `fit`.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the columns, where X had names that are all strings.
     offset_ : float
         Threshold in nats: rows with ``score_samples`` below it are anomalies.

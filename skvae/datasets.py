@@ -35,6 +35,7 @@ def load_thyroid(*, return_X_y=False, as_frame=False):
         target : ndarray or Series of shape (9172,)
             +1 for healthy patients, -1 for all others.
         feature_names : list of str
+            The columns of `data`.
         target_names : list of str
             What -1 and +1 mean.
         frame : DataFrame of shape (9172, 31) or None

@@ -8,6 +8,10 @@ from pathlib import Path
 
 import pytest
 
+import skvae
+import skvae.datasets
+import skvae.nn
+
 DOCS = Path(__file__).parent.parent / "docs"
 BLOCK = re.compile(r"<!-- source: ([\w.]+) -->\n```python\n(.*?)```", re.DOTALL)
 PAGES = [*DOCS.glob("*.md"), DOCS.parent / "README.md"]
@@ -27,7 +31,15 @@ def test_each_family_is_shown():
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_lead_somewhere(page):
     for target in re.findall(r"\]\((?!http)([^)#]+)", page.read_text(encoding="utf-8")):
-        assert (page.parent / target).exists(), target
+        source = re.sub(r"auto_examples/(plot_.*)\.rst", r"../examples/\1.py", target)
+        source = source.replace("auto_examples/index.rst", "../examples/README.txt")
+        assert (page.parent / source).exists(), target
+
+
+@pytest.mark.parametrize("module", [skvae, skvae.nn, skvae.datasets])
+def test_every_public_name_is_in_the_reference(module):
+    words = set(re.findall(r"\w+", (DOCS / "api.rst").read_text(encoding="utf-8")))
+    assert set(module.__all__) <= words
 
 
 # Examples take fewer steps than a user would.

@@ -26,10 +26,11 @@ def public_names():
     for module in (skvae, skvae.nn, skvae.datasets):
         objects = {name: getattr(module, name) for name in module.__all__}
         yield from (f"{module.__name__}.{name}" for name, o in objects.items() if callable(o))
-    for estimator in (skvae.VAEAnomalyDetector, skvae.VAETransformer):
-        for name, method in inspect.getmembers(estimator, inspect.isfunction):
-            if not name.startswith("_") and method.__module__.startswith("skvae"):
-                yield f"skvae.{estimator.__name__}.{name}"
+    for cls in filter(inspect.isclass, map(skvae.__dict__.get, skvae.__all__)):
+        for name, method in inspect.getmembers(cls, inspect.isroutine):
+            module = getattr(method, "__module__", None) or ""
+            if not name.startswith("_") and module.startswith("skvae"):
+                yield f"skvae.{cls.__name__}.{name}"
 
 
 @pytest.mark.parametrize("name", list(public_names()))

@@ -12,7 +12,7 @@ import skvae
 ROOT = Path(skvae.__file__).parent
 
 ALLOWED = {
-    "__init__": {"_detector", "_transformer"},
+    "__init__": {"_detector", "_display", "_transformer"},
     "__main__": {"_cli"},
     # estimators
     "_detector": {"_base", "_checks", "_conformal", "numpy", "sklearn"},
@@ -36,6 +36,7 @@ ALLOWED = {
     "nn/likelihoods": {"torch"},
     "nn/divergences": {"torch"},
     # leaves
+    "_display": {"matplotlib", "numpy", "pandas", "sklearn"},
     "_cli": {"__init__", "datasets", "matplotlib", "numpy", "pandas", "sklearn"},
     "datasets": {"numpy", "pandas", "sklearn"},
 }

@@ -1,0 +1,63 @@
+"""Sphinx configuration: ``sphinx-build -W docs build/docs``."""
+
+import os
+
+# One thread a process, as for the tests.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import skvae
+
+project = "skvae"
+author = "the skvae developers"
+version = release = skvae.__version__
+extensions = [
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.mathjax",
+    "numpydoc",
+    "myst_parser",
+    "sphinx_gallery.gen_gallery",
+]
+exclude_patterns = ["auto_examples/**/*.ipynb"]
+templates_path = ["_templates"]
+suppress_warnings = ["config.cache"]  # the gallery's sorting function cannot be pickled
+myst_enable_extensions = ["colon_fence", "dollarmath"]
+myst_heading_anchors = 3
+
+autodoc_default_options = {"members": True, "inherited-members": True}
+numpydoc_show_class_members = False  # autodoc lists them
+numpydoc_validation_checks = set()
+
+html_theme = "pydata_sphinx_theme"
+html_title = f"skvae {release}"
+html_theme_options = {
+    "show_prev_next": False,
+    "navigation_with_keys": False,
+    "header_links_before_dropdown": 7,
+    "secondary_sidebar_items": ["page-toc"],
+}
+html_sidebars = {"index": [], "quick_start": [], "changelog": []}
+
+sphinx_gallery_conf = {
+    "examples_dirs": "../examples",
+    "gallery_dirs": "auto_examples",
+    "filename_pattern": "plot_",
+    "abort_on_example_error": True,
+    "show_memory": False,
+    "capture_repr": (),
+    "show_signature": False,
+    "remove_config_comments": True,
+    "download_all_examples": False,
+    "doc_module": ("skvae",),
+    "backreferences_dir": "generated/backreferences",
+}
+
+
+def skip_what_others_document(app, what, name, obj, skip, options):
+    """Leave methods inherited from scikit-learn and torch to their documentation."""
+    return skip or not (getattr(obj, "__module__", None) or "").startswith("skvae")
+
+
+def setup(app):
+    """Connect to Sphinx."""
+    app.connect("autodoc-skip-member", skip_what_others_document)

@@ -1,0 +1,31 @@
+"""
+Priors in the latent space
+==========================
+
+The prior says which latent codes are usual. A standard normal pulls all codes into one cloud; a
+mixture, and a VampPrior, may follow several.
+"""
+
+import matplotlib.pyplot as plt
+import numpy as np
+from sklearn.datasets import load_wine
+
+from skvae import LatentSpaceDisplay, VAETransformer
+
+X, y = load_wine(return_X_y=True)
+priors = ["standard_normal", "mixture", "vamp"]
+models = [
+    VAETransformer(latent_dim=2, prior=prior, max_steps=400, random_state=0).fit(X)
+    for prior in priors
+]
+
+# %%
+# Three cultivars of wine. Numbers mark which; the model was not told.
+
+figure, axes = plt.subplots(1, 3, figsize=(12, 4), layout="constrained")
+for ax, prior, model in zip(axes, priors, models, strict=True):
+    LatentSpaceDisplay.from_estimator(model, X, ax=ax)
+    codes = model.transform(X)
+    for cultivar in range(3):
+        ax.text(*np.median(codes[y == cultivar], axis=0), cultivar, fontsize="xx-large")
+    ax.set_title(f"{prior}: {model.score(X):.1f} nats per row")

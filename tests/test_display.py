@@ -1,0 +1,187 @@
+"""Displays draw what the estimators say."""
+
+import os
+import subprocess
+import sys
+
+import matplotlib
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.datasets import load_wine
+
+from skvae import (
+    ExplanationDisplay,
+    ExplanationHeatmapDisplay,
+    LatentSpaceDisplay,
+    ReconstructionDisplay,
+    ScoreDistributionDisplay,
+    TrainingCurveDisplay,
+    VAEAnomalyDetector,
+    VAETransformer,
+)
+
+matplotlib.use("agg")
+from matplotlib import pyplot as plt
+
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
+SMALL = {"hidden_layer_sizes": (16,), "max_steps": 60, "random_state": 0}
+
+
+@pytest.fixture(autouse=True)
+def _close_figures():
+    yield
+    plt.close("all")
+
+
+@pytest.fixture(scope="module")
+def wine():
+    return load_wine(as_frame=True).data
+
+
+@pytest.fixture(scope="module")
+def detector(wine):
+    return VAEAnomalyDetector(**SMALL).fit(wine)
+
+
+@pytest.fixture(scope="module")
+def transformer(wine):
+    return VAETransformer(**SMALL).fit(wine)
+
+
+FROM_ESTIMATOR = {
+    "training": lambda d, t, X, ax: TrainingCurveDisplay.from_estimator(d, ax=ax),
+    "scores": lambda d, t, X, ax: ScoreDistributionDisplay.from_estimator(d, X, ax=ax),
+    "explanation": lambda d, t, X, ax: ExplanationDisplay.from_estimator(d, X, row=3, ax=ax),
+    "heatmap": lambda d, t, X, ax: ExplanationHeatmapDisplay.from_estimator(d, X, ax=ax),
+    "latent": lambda d, t, X, ax: LatentSpaceDisplay.from_estimator(t, X, ax=ax),
+}
+
+
+@pytest.mark.parametrize("as_array", [False, True])
+@pytest.mark.parametrize("create", FROM_ESTIMATOR.values(), ids=FROM_ESTIMATOR)
+def test_display_draws_into_the_axes_given(wine, create, as_array):
+    X = wine.to_numpy() if as_array else wine
+    estimators = [e(**SMALL).fit(X) for e in (VAEAnomalyDetector, VAETransformer)]
+    _, ax = plt.subplots()
+    display = create(*estimators, X, ax)
+    assert display.ax_ is ax
+    assert display.figure_ is ax.figure
+    assert ax.get_xlabel() or ax.get_ylabel()
+
+
+@pytest.mark.parametrize("create", FROM_ESTIMATOR.values(), ids=FROM_ESTIMATOR)
+def test_texts_lie_inside_the_figure(detector, transformer, wine, create):
+    figure = create(detector, transformer, wine, None).figure_
+    figure.draw_without_rendering()
+    inside = figure.bbox.padded(1)
+    for ax in figure.axes:
+        box = ax.get_tightbbox()
+        corners = np.array(box.get_points())
+        assert all(inside.contains(*corner) for corner in corners), box
+
+
+def test_training_curve_is_the_history(detector):
+    display = TrainingCurveDisplay.from_estimator(detector)
+    for line, key in zip(display.lines_, ("train", "validation"), strict=True):
+        np.testing.assert_array_equal(line.get_ydata(), detector.history_[key])
+
+
+def test_training_curve_without_held_out_rows_is_one_line(wine):
+    model = VAETransformer(**SMALL, validation_fraction=0).fit(wine)
+    assert len(TrainingCurveDisplay.from_estimator(model).lines_) == 1
+
+
+def test_every_score_is_counted_once(detector, wine):
+    y = np.repeat([1, -1], [100, 78])
+    display = ScoreDistributionDisplay.from_estimator(detector, wine, y)
+    heights = [sum(bar.get_height() for bar in bars) for bars in display.ax_.containers]
+    assert heights == pytest.approx([1, 1])
+    assert display.threshold_line_.get_xdata() == [-detector.offset_] * 2
+
+
+def test_a_transformer_has_scores_without_threshold(transformer, wine):
+    display = ScoreDistributionDisplay.from_estimator(transformer, wine)
+    assert display.threshold_line_ is None
+
+
+def test_scores_that_are_all_alike_are_drawn():
+    assert ScoreDistributionDisplay.from_predictions(np.ones(5)).ax_
+
+
+@pytest.mark.parametrize("row", [0, 3])
+@pytest.mark.parametrize("max_columns", [4, 99])
+def test_waterfall_ends_at_the_rows_score(detector, wine, row, max_columns):
+    display = ExplanationDisplay.from_estimator(detector, wine, row=row).plot(
+        max_columns=max_columns
+    )
+    widths = [bar.get_width() for bar in display.bars_]
+    parts = detector.explain(wine.iloc[[row]]).iloc[0]
+    assert sum(widths) + parts["baseline"] == pytest.approx(parts.sum())
+    assert len(widths) == min(max_columns + 1, wine.shape[1] + 1)
+    labels = [text.get_text() for text in display.ax_.get_yticklabels()]
+    largest = parts.drop(["kl", "baseline"]).abs().idxmax()
+    assert f"{largest} = {wine[largest].iloc[row]:.4g}" in labels
+
+
+def test_waterfall_of_another_bound_has_no_threshold(detector, wine):
+    tighter = VAEAnomalyDetector(**SMALL, bound="iwae").fit(wine)
+    assert ExplanationDisplay.from_estimator(detector, wine).threshold == -detector.offset_
+    assert ExplanationDisplay.from_estimator(tighter, wine).threshold is None
+
+
+def test_heatmap_shows_the_oddest_rows(detector, wine):
+    display = ExplanationHeatmapDisplay.from_estimator(detector, wine, n_rows=5)
+    scores = pd.Series(detector.negative_elbo(wine), wine.index)
+    assert list(display.parts.index) == list(scores.nlargest(5).index)
+    assert display.image_.get_array().shape == (5, 12)
+    assert [t.get_text() for t in display.ax_.get_yticklabels()] == [
+        str(row) for row in display.parts.index
+    ]
+
+
+@pytest.mark.parametrize("latent_dim", [1, 2, 4])
+def test_latent_points_are_the_rows(wine, latent_dim):
+    model = VAETransformer(**SMALL, latent_dim=latent_dim).fit(wine)
+    display = LatentSpaceDisplay.from_estimator(model, wine)
+    points, colors = display.points_.get_offsets(), display.points_.get_array()
+    np.testing.assert_array_equal(np.sort(colors), np.sort(model.negative_elbo(wine)))
+    if latent_dim == 2:
+        order = np.argsort(model.negative_elbo(wine), kind="stable")
+        np.testing.assert_array_equal(points, model.transform(wine)[order])
+    assert ("of variance" in display.ax_.get_xlabel()) == (latent_dim > 2)
+
+
+def test_reconstruction_has_a_panel_a_column(transformer, wine):
+    X = wine.mask(np.random.default_rng(0).random(wine.shape) < 0.3)
+    display = ReconstructionDisplay.from_estimator(transformer, X, columns=["alcohol", "ash"])
+    assert [ax.get_title() for ax in display.axes_] == ["alcohol", "ash"]
+    expected = transformer.inverse_transform(transformer.transform(X))[:, 0]
+    points = display.axes_[0].collections[0].get_offsets()
+    seen = X["alcohol"].notna()
+    np.testing.assert_array_equal(points, np.column_stack([X["alcohol"], expected])[seen])
+
+
+def test_reconstruction_of_an_array_takes_the_first_columns(wine):
+    X = wine.to_numpy()
+    display = ReconstructionDisplay.from_estimator(VAETransformer(**SMALL).fit(X), X)
+    assert len(display.axes_) == 12
+
+
+def test_reconstruction_of_flags_and_of_an_empty_column():
+    X = pd.DataFrame({"flag": [True, False] * 20})
+    assert len(ReconstructionDisplay.from_predictions(X, np.full((40, 1), 0.5)).axes_) == 1
+    X = pd.DataFrame({"empty": np.full(40, np.nan)})
+    assert len(ReconstructionDisplay.from_predictions(X, np.zeros((40, 1))).axes_) == 1
+
+
+def test_a_missing_matplotlib_is_named(detector, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(ImportError, match=r"pip install 'skvae\[plot\]'"):
+        TrainingCurveDisplay.from_estimator(detector)
+
+
+def test_import_of_the_package_does_not_import_matplotlib():
+    code = "import skvae, sys; sys.exit('matplotlib' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], env=os.environ, check=True)
