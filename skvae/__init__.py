@@ -9,6 +9,7 @@ from ._display import (
     ScoreDistributionDisplay,
     TrainingCurveDisplay,
 )
+from ._io import load, save
 from ._transformer import VAETransformer
 
 __version__ = "0.1.0"
@@ -23,4 +24,6 @@ __all__ = [
     "VAEAnomalyDetector",
     "VAETransformer",
     "anomaly_average_precision",
+    "load",
+    "save",
 ]

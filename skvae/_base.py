@@ -23,6 +23,7 @@ from ._checks import (
     real,
     sequence,
 )
+from ._plain import Reader, Writer
 from ._table import TableEncoder, read_table
 from ._training import EVALUATION_SIZE, train
 from .nn import (
@@ -368,6 +369,25 @@ class BaseVAE(BaseEstimator):
 
     def __sklearn_is_fitted__(self):
         return hasattr(self, "model_")
+
+    def __getstate__(self):
+        """Parameters, and what was fitted as plain values and arrays, without torch."""
+        state = super().__getstate__()
+        fitted = {name: value for name, value in state.items() if name.endswith("_")}
+        writer = Writer()
+        try:
+            plain = {name: writer.write(value, name) for name, value in fitted.items()}
+        except TypeError:  # parts of the user's own: pickle alone can hold them
+            return state
+        others = {name: value for name, value in state.items() if name not in fitted}
+        return others | {"plain": plain, "arrays": writer.arrays}
+
+    def __setstate__(self, state):
+        """Take over what `__getstate__` returned."""
+        state = dict(state)
+        reader, plain = Reader(state.pop("arrays", {})), state.pop("plain", {})
+        fitted = {name: reader.read(value) for name, value in plain.items()}
+        super().__setstate__(state | fitted)
 
     def _fit(self, X, y):
         """Fit all that both estimators have; return the table, rows held out, known anomalies."""

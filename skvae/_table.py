@@ -212,7 +212,6 @@ class TableEncoder:
         self.order_ = np.array(sorted(range(len(keys)), key=keys.__getitem__))
         has_holes = np.isnan(raw.values).any(axis=0)
         self.masked_ = np.flatnonzero(has_holes & (self.missing == "model"))
-        self._indexes = [_index(column.levels) for column in self.columns_]
         return self._note_units()
 
     @property
@@ -322,8 +321,9 @@ class TableEncoder:
     def _positions(self, raw, j):
         """Position of each cell's level among the column's; NaN where missing."""
         codes, levels = raw.factorize(j)
-        positions = self._indexes[j].get_indexer(_index(levels)).astype(float)
-        positions[positions < 0] = len(self._indexes[j])
+        known = _index(self.columns_[j].levels)
+        positions = known.get_indexer(_index(levels)).astype(float)
+        positions[positions < 0] = len(known)
         return np.append(positions, np.nan)[codes]
 
     def log_jacobian(self, values):

@@ -12,17 +12,18 @@ import skvae
 ROOT = Path(skvae.__file__).parent
 
 ALLOWED = {
-    "__init__": {"_detector", "_display", "_transformer"},
+    "__init__": {"_detector", "_display", "_io", "_transformer"},
     "__main__": {"_cli"},
     # estimators
     "_detector": {"_base", "_checks", "_conformal", "numpy", "sklearn"},
     "_transformer": {"_base", "_scoring", "numpy", "sklearn"},
     "_base": {
-        *("_checks", "_scoring", "_table", "_training", "nn/__init__"),
+        *("_checks", "_plain", "_scoring", "_table", "_training", "nn/__init__"),
         *("numpy", "pandas", "sklearn", "torch"),
     },
     "_checks": set(),
     # work
+    "_plain": {"_table", "nn/__init__", "numpy", "pandas", "torch"},
     "_training": {"nn/vae", "sklearn", "torch", "tqdm"},  # sklearn: ConvergenceWarning
     "_scoring": {"numpy", "scipy", "torch"},
     "_conformal": {"numpy", "scipy"},
@@ -37,6 +38,7 @@ ALLOWED = {
     "nn/divergences": {"torch"},
     # leaves
     "_display": {"matplotlib", "numpy", "pandas", "sklearn"},
+    "_io": {"_detector", "_plain", "_transformer", "numpy", "safetensors", "sklearn"},
     "_cli": {"__init__", "datasets", "matplotlib", "numpy", "pandas", "sklearn"},
     "datasets": {"numpy", "pandas", "sklearn"},
 }

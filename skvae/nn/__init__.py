@@ -25,6 +25,7 @@ from .posteriors import (
     DiagonalNormal,
     FullGaussian,
     FullNormal,
+    Linear,
     Posterior,
     linear,
 )
@@ -71,6 +72,7 @@ __all__ = [
     "Heteroscedastic",
     "JointLikelihood",
     "Likelihood",
+    "Linear",
     "LogNormal",
     "Mixture",
     "MixtureDistribution",

@@ -15,7 +15,15 @@ from torch.distributions import Independent, MultivariateNormal, Normal
 from torch.nn.functional import linear as linear_map
 from torch.nn.functional import pad, softplus
 
-__all__ = ["DiagonalGaussian", "DiagonalNormal", "FullGaussian", "FullNormal", "Posterior"]
+__all__ = [
+    "DiagonalGaussian",
+    "DiagonalNormal",
+    "FullGaussian",
+    "FullNormal",
+    "Linear",
+    "Posterior",
+    "linear",
+]
 
 # Of a latent dimension, whose prior scale is about 1. Below it, the matrix products of
 # `pairwise_log_prob` lose their digits in float32.
@@ -205,18 +213,17 @@ def linear(n_inputs, n_outputs, generator):
 
     Returns
     -------
-    layer : torch.nn.Linear
-        Gives equal rows equal bits, wherever they stand (see `product`).
+    layer : Linear
     """
-    layer = nn.utils.skip_init(_Linear, n_inputs, n_outputs)
+    layer = nn.utils.skip_init(Linear, n_inputs, n_outputs)
     bound = 1 / math.sqrt(n_inputs)
     nn.init.uniform_(layer.weight, -bound, bound, generator=generator)
     nn.init.uniform_(layer.bias, -bound, bound, generator=generator)
     return layer
 
 
-class _Linear(nn.Linear):
-    """A linear layer by `product`."""
+class Linear(nn.Linear):
+    """Linear layer that gives equal rows equal bits, wherever they stand (see `product`)."""
 
     def forward(self, x):
         return product(x, self.weight, self.bias)
