@@ -1,18 +1,19 @@
 """Quality on mixed tables: numbers, flags, categories and holes, in DataFrames.
 
 skvae gets the tables as they are; rivals a ColumnTransformer that encodes categories
-one-hot and fills and standardises numbers. Appends one JSON line a table, method and seed to
+one-hot and fills and standardises numbers. One JSON line a table, method and seed in
 results/mixed.jsonl; what is there already is not run again.
 """
 
 import argparse
-import json
 import time
+from functools import partial
 from itertools import product
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from records import RESULTS, measure_missing
 from sklearn.compose import make_column_selector, make_column_transformer
 from sklearn.ensemble import IsolationForest
 from sklearn.impute import SimpleImputer
@@ -23,8 +24,6 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from threadpoolctl import threadpool_limits
 
 from skvae import VAEAnomalyDetector
-
-RESULTS = Path(__file__).parent / "results" / "mixed.jsonl"
 
 
 def thyroid(data, seed):
@@ -84,7 +83,7 @@ METHODS = {
 
 
 def measure(data, table, method, seed):
-    """Fit and score once; a record with quality and seconds."""
+    """Fit and score once; quality and seconds."""
     train, test, odd = TABLES[table](data, seed)
     detector = METHODS[method](seed)
     with threadpool_limits(1):
@@ -94,22 +93,11 @@ def measure(data, table, method, seed):
         scores = -detector.score_samples(test)
         scored = time.perf_counter()
     return {
-        "table": table,
-        "method": method,
-        "seed": seed,
         "auroc": round(float(roc_auc_score(odd, scores)), 5),
         "average_precision": round(float(average_precision_score(odd, scores)), 5),
         "fit_seconds": round(fitted - start, 4),
         "score_seconds": round(scored - fitted, 4),
     }
-
-
-def done():
-    """Return the runs that the results file holds."""
-    if not RESULTS.exists():
-        return set()
-    records = map(json.loads, RESULTS.read_text().splitlines())
-    return {(r["table"], r["method"], r["seed"]) for r in records}
 
 
 def main():
@@ -128,12 +116,11 @@ def main():
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     options = parser.parse_args()
-    for run in product(options.tables, options.methods, options.seeds):
-        if run not in done():
-            record = json.dumps(measure(options.data, *run))
-            with RESULTS.open("a") as file:
-                file.write(record + "\n")
-            print(record, flush=True)
+    runs = [
+        {"table": table, "method": method, "seed": seed}
+        for table, method, seed in product(options.tables, options.methods, options.seeds)
+    ]
+    measure_missing(RESULTS / "mixed.jsonl", runs, partial(measure, options.data))
 
 
 if __name__ == "__main__":

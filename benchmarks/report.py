@@ -288,6 +288,21 @@ def put_between_marks(path, text):
     path.write_text(f"{before}{MARKS[0]}\n{text}\n{MARKS[1]}{after}")
 
 
+def mixed_section():
+    """Quality on tables of numbers, flags, categories and holes."""
+    frame = pd.DataFrame(read(RESULTS / "mixed.jsonl"))
+    text = (
+        "## Mixed tables\n\n`python benchmarks/mixed.py --data DIR`: fit on normal rows, means "
+        f"over {frame['seed'].nunique()} seeds. skvae takes the tables as they are; the others get "
+        "categories one-hot, holes filled and numbers standardised.\n"
+    )
+    for table, part in frame.groupby("table"):
+        means = part.groupby("method")[list(MEASURES)].mean().sort_values("auroc", ascending=False)
+        means = means.map("{:.4f}".format).rename(columns=MEASURES)
+        text += f"\n{markdown(means.rename_axis(table))}\n"
+    return text
+
+
 def conformal_section():
     """Promises of p-values, thresholds and selections, kept or not."""
     runs = {
@@ -329,6 +344,7 @@ SECTIONS = {
     "step.jsonl": step_section,
     "scoring.jsonl": scoring_section,
     "scale.jsonl": scale_section,
+    "mixed.jsonl": mixed_section,
     "conformal.jsonl": conformal_section,
 }
 

@@ -23,9 +23,7 @@ train, unseen = train_test_split(benign, random_state=0)
 # (``robust_weight=0``). ``false_alarm_rate`` bounds the probability that a fresh benign row is
 # flagged; with 27 held-out rows behind the threshold, 5 % is about as low as one can ask for.
 
-detector = VAEAnomalyDetector(
-    robust_weight=0, max_steps=300, false_alarm_rate=0.05, random_state=0
-)
+detector = VAEAnomalyDetector(robust_weight=0, max_steps=300, false_alarm_rate=0.05, random_state=0)
 detector.fit(train)
 flagged = {
     name: (detector.predict(rows) == -1).mean()
