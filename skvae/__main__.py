@@ -1,7 +1,5 @@
 """``python -m skvae``."""
 
-import sys
-
 from ._cli import main
 
-sys.exit(main())
+main()

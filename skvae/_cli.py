@@ -1,47 +1,266 @@
-"""The command line: ``python -m skvae demo``."""
+"""The command line: fit, score and explain tables in files, and a demonstration."""
 
-import argparse
+import json
+import re
 import sys
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
+from typing import Annotated, Literal
 
 import numpy as np
 import pandas as pd
+import typer
 from sklearn.compose import make_column_selector, make_column_transformer
 from sklearn.ensemble import IsolationForest
 from sklearn.impute import SimpleImputer
 from sklearn.metrics import average_precision_score, roc_auc_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
+from tqdm import tqdm
 
-from . import ScoreDistributionDisplay, VAEAnomalyDetector
+from . import ScoreDistributionDisplay, VAEAnomalyDetector, load, save
+from ._files import format_of, read_blocks, read_table_file, writing
 from .datasets import load_thyroid
 
 __all__ = ["main"]
 
+app = typer.Typer(
+    help="Find the odd rows of a table by a variational autoencoder.",
+    epilog="Tables are CSV, Parquet or JSON lines, by their suffix; - is standard input or output.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+Model = Annotated[str, typer.Argument(help="File that 'skvae fit' or skvae.save wrote.")]
+Table = Annotated[str, typer.Argument(help="Table to read; - for standard input.")]
+Output = Annotated[
+    str, typer.Option("-o", "--output", help="Table to write; - for standard output.")
+]
+Format = Literal["csv", "parquet", "jsonl"]
+InputFormat = Annotated[Format | None, typer.Option(help="Instead of the input's suffix.")]
+OutputFormat = Annotated[Format | None, typer.Option(help="Instead of the output's suffix.")]
+Keep = Annotated[list[str], typer.Option(help="Column of the input to copy; may be repeated.")]
+BlockRows = Annotated[int, typer.Option(min=1, help="Rows read, scored and written at a time.")]
+
 
 def main(arguments=None):
-    """Run the command line.
+    """Run the command line and leave the process.
 
     Parameters
     ----------
     arguments : list of str, default=None
         By default those of the process.
 
-    Returns
-    -------
-    status : int
-        0 when all went well.
+    Raises
+    ------
+    SystemExit
+        With status 0 when all went well, 1 when a file or a table was at fault (one line
+        on standard error says which), 2 when the command was.
     """
-    parser = argparse.ArgumentParser(prog="python -m skvae", description=__doc__)
-    commands = parser.add_subparsers(dest="command", required=True)
-    demo = commands.add_parser("demo", help="find the patients with a condition in a real table")
-    demo.add_argument("--output", type=Path, default=Path(), help="folder to write into")
-    demo.add_argument("--seed", type=int, default=0, help="of the split and the fits")
-    options = parser.parse_args(arguments)
-    return _demo(options.output, options.seed)
+    app(arguments, prog_name="skvae")
 
 
-def _demo(folder, seed):
+@app.command(
+    epilog="Example: skvae fit train.csv -o model.skvae --exclude id --set false_alarm_rate=0.001"
+)
+def fit(
+    table: Table,
+    output: Annotated[str, typer.Option("-o", "--output", help="File to write the model to.")],
+    exclude: Annotated[
+        list[str], typer.Option(help="Column to leave out, such as a key; may be repeated.")
+    ] = (),
+    set_: Annotated[
+        list[str],
+        typer.Option(
+            "--set", help="Parameter of VAEAnomalyDetector as name=JSON; may be repeated."
+        ),
+    ] = (),
+    seed: Annotated[int, typer.Option(help="Makes the fit repeatable.")] = 0,
+    input_format: InputFormat = None,
+):
+    """Fit a detector to the rows of a table and save it."""
+    with _one_line_errors():
+        detector = VAEAnomalyDetector(random_state=seed, verbose=sys.stderr.isatty())
+        detector.set_params(**dict(map(_setting, set_)))
+        with _about(table):
+            X = read_table_file(table, format_of(table, input_format))
+            detector.fit(_select(X, [name for name in X.columns if name not in exclude], exclude))
+        save(detector.set_params(verbose=0), output)
+        print(
+            f"{output}: {len(X):,} rows, {detector.n_features_in_} columns, threshold "
+            f"{-detector.offset_:.6g} nats.",
+            file=sys.stderr,
+        )
+
+
+@app.command(
+    epilog="Examples: skvae score model.skvae new.parquet -o scores.csv --keep id; "
+    "zcat new.csv.gz | skvae score model.skvae - > scores.csv"
+)
+def score(
+    model: Model,
+    table: Table,
+    output: Output = "-",
+    keep: Keep = (),
+    block_rows: BlockRows = 50_000,
+    input_format: InputFormat = None,
+    output_format: OutputFormat = None,
+):
+    """Write the anomaly score of each row, in nats, and whether it is flagged.
+
+    Scores are the negative of score_samples: higher is odder. The file is read and scored in
+    blocks, so it may be larger than the memory.
+    """
+    with _one_line_errors():
+        results = _by_block(partial(_scores, load(model), keep), table, input_format, block_rows)
+        _write(results, output, output_format)
+
+
+@app.command(
+    epilog="Examples: skvae explain model.skvae new.csv -o parts.csv; "
+    "skvae explain model.skvae new.csv --top 10"
+)
+def explain(
+    model: Model,
+    table: Table,
+    output: Output = "-",
+    top: Annotated[
+        int | None, typer.Option(min=1, help="Write only so many rows, the oddest first.")
+    ] = None,
+    keep: Keep = (),
+    block_rows: BlockRows = 50_000,
+    input_format: InputFormat = None,
+    output_format: OutputFormat = None,
+):
+    """Write what each column adds to each row's anomaly score, in nats above normal.
+
+    The row's number, counted from 0, comes first, then its score, the negative ELBO; the parts
+    of the columns, kl and baseline add up to it.
+    """
+    with _one_line_errors():
+        results = _by_block(partial(_parts, load(model), keep), table, input_format, block_rows)
+        _write(results if top is None else [_oddest(results, top)], output, output_format)
+
+
+@app.command()
+def demo(
+    output: Annotated[Path, typer.Option(help="Folder to write into.")] = Path(),
+    seed: Annotated[int, typer.Option(help="Of the split and the fits.")] = 0,
+):
+    """Find the patients with a condition in a real table, which is embedded."""
+    with _one_line_errors():
+        _demonstrate(output, seed)
+
+
+def _setting(text):
+    """Name and value of a parameter written as name=JSON; what is no JSON is a string."""
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise ValueError(f"--set {text}: write name=value")
+    try:
+        return name, json.loads(value)
+    except json.JSONDecodeError:
+        return name, value
+
+
+def _by_block(function, table, input_format, block_rows):
+    """Yield what a function makes of each block of a file; errors name the file and its row."""
+    with tqdm(unit=" rows", unit_scale=True, disable=not sys.stderr.isatty()) as bar:
+        with _about(table):
+            blocks = read_blocks(table, format_of(table, input_format), block_rows)
+        while True:
+            with _about(table):
+                block = next(blocks, None)
+            if block is None:
+                return
+            with _about(table, block.index[0]):
+                result = function(block)
+            yield result
+            bar.update(len(block))
+
+
+def _scores(detector, keep, block):
+    scores = -detector.score_samples(_known(detector, keep, block))
+    result = block[list(keep)].assign(anomaly_score=scores)
+    if hasattr(detector, "offset_"):
+        result["flagged"] = scores > -detector.offset_
+    return result
+
+
+def _parts(detector, keep, block):
+    parts = detector.explain(_known(detector, keep, block)).add_prefix("nats_")
+    first = {"row": block.index, "anomaly_score": parts.sum(axis=1)}
+    return pd.concat([pd.DataFrame(first), block[list(keep)], parts], axis=1)
+
+
+def _oddest(results, n):
+    oddest = []
+    for result in results:
+        oddest = [pd.concat([*oddest, result]).nlargest(n, "anomaly_score")]
+    return oddest[0]
+
+
+def _write(results, output, output_format):
+    with _about(output):
+        name = format_of(output, output_format)
+    with writing(output, name) as write:
+        for result in results:
+            write(result)
+
+
+def _known(detector, keep, block):
+    """Columns of a block that the detector was fitted to."""
+    names = getattr(detector, "feature_names_in_", [c for c in block.columns if c not in keep])
+    X = _select(block, names, keep)
+    _check_numbers(X)
+    return X
+
+
+def _check_numbers(X):
+    """Raise for a cell that turned a column of numbers into one of strings."""
+    for name in X.select_dtypes(exclude=["number", "bool"]):
+        numbers = pd.to_numeric(X[name], errors="coerce")
+        wrong = numbers.isna() & X[name].notna()
+        if wrong.any() and not wrong.all():
+            row = int(np.argmax(wrong))
+            raise ValueError(
+                f"Column {name!r} holds {X[name].iloc[row]!r} in row {row}: no number."
+            )
+
+
+def _select(block, names, others):
+    """Take some columns of a block, all of which it must have."""
+    missing = [name for name in [*names, *others] if name not in block.columns]
+    if missing:
+        raise ValueError(f"there is no column {missing[0]!r}")
+    return block[list(names)]
+
+
+@contextmanager
+def _about(path, first_row=0):
+    """Name the file in errors, and count the rows that they name from the file's first."""
+    try:
+        yield
+    except (ValueError, TypeError, KeyError) as error:
+        message = re.sub(r"\brow (\d+)", lambda m: f"row {int(m[1]) + first_row}", str(error))
+        raise ValueError(f"{'standard input' if path == '-' else path}: {message}") from error
+
+
+@contextmanager
+def _one_line_errors():
+    """Turn what a user can cause into one line and status 1."""
+    try:
+        yield
+    except BrokenPipeError:  # whoever read the output has seen enough
+        raise
+    except (ImportError, OSError, TypeError, ValueError) as error:
+        print(f"skvae: {' '.join(str(error).split())}", file=sys.stderr)
+        raise typer.Exit(1) from error
+
+
+def _demonstrate(folder, seed):
     """Fit healthy patients, score all others, compare, explain, write scores and picture."""
     _use_files_only()
     folder.mkdir(parents=True, exist_ok=True)
@@ -63,7 +282,6 @@ def _demo(folder, seed):
     scores.to_csv(folder / "skvae_demo.csv", index_label="row")
     _draw(scores, -detector.offset_, folder / "skvae_demo.png")
     print(f"\nWrote {folder / 'skvae_demo.csv'} and {folder / 'skvae_demo.png'}.")
-    return 0
 
 
 def _encoding():

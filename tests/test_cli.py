@@ -1,11 +1,52 @@
+"""The command line: what it writes, and one line for what goes wrong."""
+
+import io
 import re
 import subprocess
 import sys
 
+import numpy as np
 import pandas as pd
 import pytest
 
+import skvae
 from skvae._cli import main
+from skvae._files import format_of, read_table_file
+
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
+QUICK = ["--set", "max_steps=30", "--set", "hidden_layer_sizes=[16]"]
+WRITE = {
+    "csv": lambda X, path: X.to_csv(path, index=False),
+    "csv.gz": lambda X, path: X.to_csv(path, index=False),
+    "jsonl.xz": lambda X, path: X.to_json(path, orient="records", lines=True, double_precision=15),
+    "parquet": lambda X, path: X.to_parquet(path, index=False),
+    "jsonl": lambda X, path: X.to_json(path, orient="records", lines=True, double_precision=15),
+}
+
+
+def run(*arguments):
+    """Status that the command ends with."""
+    with pytest.raises(SystemExit) as raised:
+        main([str(argument) for argument in arguments])
+    return raised.value.code or 0
+
+
+@pytest.fixture(scope="module")
+def keyed(frame):
+    """`frame` with a column of keys, some cells missing."""
+    X = frame.reset_index(drop=True).assign(id=[f"k{i}" for i in range(len(frame))])
+    X.loc[::7, "b"] = np.nan
+    return X
+
+
+@pytest.fixture(scope="module")
+def model(keyed, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("model")
+    keyed.to_csv(folder / "train.csv", index=False)
+    path = folder / "model.skvae"
+    assert run("fit", folder / "train.csv", "-o", path, "--exclude", "id", *QUICK) == 0
+    return path
 
 
 def test_the_demo_beats_isolation_forest_and_writes_scores_and_a_picture(tmp_path):
@@ -21,7 +62,156 @@ def test_the_demo_beats_isolation_forest_and_writes_scores_and_a_picture(tmp_pat
     assert (tmp_path / "skvae_demo.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_a_missing_matplotlib_is_named_before_the_fit(monkeypatch):
+def test_a_missing_matplotlib_is_named_before_the_fit(monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    with pytest.raises(ImportError, match=r"pip install 'skvae\[plot\]'"):
-        main(["demo"])
+    assert run("demo") == 1
+    assert "pip install 'skvae[plot]'" in capsys.readouterr().err
+
+
+def test_fit_is_that_of_the_estimator(model, keyed):
+    params = {"max_steps": 30, "hidden_layer_sizes": [16], "random_state": 0}
+    expected = skvae.VAEAnomalyDetector(**params).fit(
+        pd.read_csv(model.parent / "train.csv").drop(columns="id")
+    )
+    fitted = skvae.load(model)
+    assert fitted.get_params() == expected.get_params()
+    assert fitted.offset_ == expected.offset_
+
+
+@pytest.mark.parametrize("block_rows", [1000, 64])
+@pytest.mark.parametrize("suffix", WRITE)
+def test_scores_are_those_of_the_estimator_whatever_the_format(
+    model, keyed, tmp_path, suffix, block_rows
+):
+    table, output = tmp_path / f"new.{suffix}", tmp_path / f"scores.{suffix}"
+    WRITE[suffix](keyed[["id", *"edcba", "flag"]], table)
+    arguments = ["--keep", "id", "--block-rows", block_rows]
+    assert run("score", model, table, "-o", output, *arguments) == 0
+    scores = read_table_file(str(output), format_of(str(output)))
+    assert list(scores) == ["id", "anomaly_score", "flagged"]
+    assert list(scores["id"]) == list(keyed["id"])
+    detector, X = skvae.load(model), keyed[[*"abcde", "flag"]]
+    np.testing.assert_allclose(scores["anomaly_score"], detector.negative_elbo(X), rtol=1e-9)
+    assert list(scores["flagged"]) == list(detector.predict(X) == -1)
+
+
+@pytest.mark.parametrize("top", [None, 5])
+def test_explanations_add_up_and_the_oddest_come_first(model, keyed, tmp_path, top):
+    table, output = tmp_path / "new.parquet", tmp_path / "parts.parquet"
+    keyed.to_parquet(table)
+    options = [] if top is None else ["--top", top]
+    assert run("explain", model, table, "-o", output, "--block-rows", 64, *options) == 0
+    parts = pd.read_parquet(output)
+    assert list(parts) == [
+        *("row", "anomaly_score"),
+        *(f"nats_{name}" for name in [*"abcde", "flag", "kl", "baseline"]),
+    ]
+    scores = pd.Series(skvae.load(model).negative_elbo(keyed[[*"abcde", "flag"]]))
+    if top is not None:
+        scores = scores.nlargest(top)
+    assert list(parts["row"]) == list(scores.index)
+    np.testing.assert_allclose(parts["anomaly_score"], scores, rtol=1e-9)
+    np.testing.assert_allclose(parts.iloc[:, 2:].sum(axis=1), scores, rtol=1e-9)
+
+
+def test_standard_input_goes_to_standard_output(model, keyed):
+    command = [sys.executable, "-W", "error", "-m", "skvae", "score", str(model), "-"]
+    text = keyed.to_csv(index=False)
+    done = subprocess.run(command, input=text, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    scores = pd.read_csv(io.StringIO(done.stdout))
+    assert len(scores) == len(keyed)
+
+
+def test_a_closed_pipe_ends_quietly(model, keyed, tmp_path):
+    keyed.to_csv(tmp_path / "new.csv", index=False)
+    command = f"{sys.executable} -m skvae score {model} new.csv --block-rows 10 | head -1"
+    done = subprocess.run(
+        command, cwd=tmp_path, shell=True, capture_output=True, text=True, check=False
+    )
+    assert done.stdout == "anomaly_score,flagged\n"
+    assert done.stderr == ""
+
+
+CASES = {
+    "no such file": (["score", "MODEL", "none.csv"], r"none\.csv"),
+    "no such model": (["score", "none.skvae", "new.csv"], r"none\.skvae"),
+    "no model": (["score", "new.csv", "new.csv"], r"new\.csv is no file of skvae\.save"),
+    "suffix": (["score", "MODEL", "new.txt"], r"new\.txt: unknown suffix '\.txt': name the format"),
+    "output suffix": (["score", "MODEL", "new.csv", "-o", "x.txt"], r"x\.txt: unknown suffix"),
+    "column": (["score", "MODEL", "less.csv"], r"less\.csv: there is no column 'c'"),
+    "kept column": (
+        ["score", "MODEL", "new.csv", "--keep", "key"],
+        r"new\.csv: there is no column 'key'",
+    ),
+    "cell": (
+        ["score", "MODEL", "wrong.csv", "--block-rows", "10"],
+        r"wrong\.csv: Column 'c' .*'oops' in row 33",
+    ),
+    "infinite": (
+        ["score", "MODEL", "infinite.csv", "--block-rows", "10"],
+        r"infinite\.csv: Column 'a' contains infinity: inf in row 55",
+    ),
+    "line": (["score", "MODEL", "broken.csv"], r"broken\.csv: .* line 3"),
+    "empty": (["score", "MODEL", "empty.csv"], r"empty\.csv: "),
+    "header alone": (["score", "MODEL", "header.csv"], r"header\.csv: no rows"),
+    "no parquet": (["score", "MODEL", "fake.parquet"], r"fake\.parquet: "),
+    "no object": (["score", "MODEL", "list.jsonl"], r"list\.jsonl: line 2 is no JSON object"),
+    "no jsonl": (["score", "MODEL", "fake.jsonl"], r"fake\.jsonl: line 1 is no JSON: "),
+    "setting": (["fit", "new.csv", "-o", "m", "--set", "beta"], r"--set beta: write name=value"),
+    "parameter": (["fit", "new.csv", "-o", "m", "--set", "betta=1"], r"Invalid parameter 'betta'"),
+    "value": (
+        ["fit", "new.csv", "-o", "m", "--exclude", "id", "--set", "beta=-1"],
+        r"new\.csv: The 'beta' parameter",
+    ),
+    "excluded": (["fit", "new.csv", "-o", "m", "--exclude", "x"], r"there is no column 'x'"),
+    "no folder": (["score", "MODEL", "new.csv", "-o", "none/x.csv"], r"none"),
+}
+
+
+@pytest.fixture
+def folder(keyed, tmp_path, monkeypatch):
+    """Folder with tables of every fault."""
+    monkeypatch.chdir(tmp_path)
+    X = keyed.iloc[:100]
+    tables = {
+        "new": X,
+        "less": X.drop(columns="c"),
+        "wrong": X.assign(c=[*X["c"].astype(object)[:33], "oops", *X["c"][34:]]),
+        "infinite": X.assign(a=[*X["a"][:55], np.inf, *X["a"][56:]]),
+        "header": X[:0],
+    }
+    for name, rows in tables.items():
+        rows.to_csv(f"{name}.csv", index=False)
+    texts = {
+        "list.jsonl": '{"a": 1}\n[1]\n',
+        "broken.csv": "a,b\n1,2\n1,2,3\n",
+        "empty.csv": "",
+        "new.txt": "a",
+    }
+    for name, text in {**texts, "fake.parquet": "no", "fake.jsonl": "no"}.items():
+        (tmp_path / name).write_text(text)
+    return tmp_path
+
+
+@pytest.mark.parametrize(("arguments", "message"), CASES.values(), ids=CASES)
+def test_errors_are_one_line_and_leave_no_file(model, folder, capsys, arguments, message):
+    before = sorted(folder.iterdir())
+    arguments = [model if argument == "MODEL" else argument for argument in arguments]
+    if "-o" not in arguments:
+        arguments += ["-o", "out.csv"]
+    assert run(*arguments) == 1
+    error = capsys.readouterr().err
+    assert re.fullmatch(rf"skvae: .*{message}.*\n", error), error
+    assert sorted(folder.iterdir()) == before
+
+
+def test_wrong_commands_end_with_2(capsys):
+    assert run("score") == 2
+    assert run("fly") == 2
+
+
+@pytest.mark.parametrize("command", ["fit", "score", "explain"])
+def test_help_has_an_example(command, capsys):
+    assert run(command, "--help") == 0
+    assert f"skvae {command}" in capsys.readouterr().out.split("Example")[1]
