@@ -58,7 +58,10 @@ def contamination(means):
     for ax, measure in zip(axes, ["auroc", "average_precision"], strict=True):
         curves = means[measure].unstack("method")
         for (method, curve), marker in zip(curves.items(), "osv^D<>", strict=False):
-            ax.plot(100 * curve.index, curve, marker=marker, color=color(method), label=method)
+            line = "-" if marker == "o" or method == OURS else "--"
+            ax.plot(
+                100 * curve.index, curve, line, marker=marker, color=color(method), label=method
+            )
         ax.set_xlabel("anomalies among the training rows, %")
         ax.set_ylabel(f"mean {measure.replace('_', ' ').replace('auroc', 'AUROC')}")
     axes[0].legend()

@@ -143,11 +143,11 @@ def contamination_section():
     """Quality against the share of anomalies among the training rows, and the picture."""
     paths = sorted((RESULTS / "contamination").glob("*.jsonl"))
     frame = pd.DataFrame([record for path in paths for record in read(path)])
-    means = over_tables(frame, ["method", "share"])
+    means = over_tables(frame.sort_values("share"), ["method", "share"])
     pictures.contamination(means)
     text = (
         "## Anomalies among the training rows\n\n`python benchmarks/contamination.py --data DIR`: "
-        f"means over {frame['table'].nunique()} tables and {frame['seed'].nunique()} draws. The "
+        f"means over {frame['table'].nunique()} tables, seeds {frame['seed'].min()} to {frame['seed'].max()}. The "
         "training rows are equally many at every share, and the test set (other normal rows, "
         "other anomalies) is the same; tables with too few anomalies for 100 training rows of "
         "which 30 % are anomalies are left out.\n"
