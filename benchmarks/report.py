@@ -147,7 +147,8 @@ def contamination_section():
     pictures.contamination(means)
     text = (
         "## Anomalies among the training rows\n\n`python benchmarks/contamination.py --data DIR`: "
-        f"means over {frame['table'].nunique()} tables, seeds {frame['seed'].min()} to {frame['seed'].max()}. The "
+        f"means over {frame['table'].nunique()} tables, seeds {frame['seed'].min()} to "
+        f"{frame['seed'].max()}. The "
         "training rows are equally many at every share, and the test set (other normal rows, "
         "other anomalies) is the same; tables with too few anomalies for 100 training rows of "
         "which 30 % are anomalies are left out.\n"
