@@ -24,6 +24,7 @@ __all__ = [
 BLUE, VERMILLION, GREY, BLACK = "#0072B2", "#D55E00", "#999999", "#000000"
 COLORMAP = "cividis"
 MOST_PANELS = 12
+P_VALUES = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
 SHOWN = (0.005, 0.995)  # quantiles of a column between which its panel extends
 
 
@@ -119,7 +120,7 @@ class TrainingCurveDisplay:
 
 
 class ScoreDistributionDisplay:
-    """Histogram of anomaly scores with the threshold.
+    """Histogram of anomaly scores with the threshold and an axis of p-values.
 
     Create it with `from_estimator` or `from_predictions`.
 
@@ -131,10 +132,13 @@ class ScoreDistributionDisplay:
         Group of each row, +1 for normal and -1 for anomalies.
     threshold : float or None
         Score above which rows are anomalies.
+    calibration_scores : ndarray of shape (m,) or None
+        Scores of the calibration rows, higher for more normal ones.
 
     Attributes
     ----------
     threshold_line_ : matplotlib Line2D or None
+    p_value_axis_ : matplotlib SecondaryAxis or None
     ax_ : matplotlib Axes
     figure_ : matplotlib Figure
 
@@ -143,10 +147,11 @@ class ScoreDistributionDisplay:
     ExplanationHeatmapDisplay : Which columns make the oddest rows odd.
     """
 
-    def __init__(self, *, scores, labels=None, threshold=None):
+    def __init__(self, *, scores, labels=None, threshold=None, calibration_scores=None):
         self.scores = scores
         self.labels = labels
         self.threshold = threshold
+        self.calibration_scores = calibration_scores
 
     @classmethod
     def from_estimator(cls, estimator, X, y=None, *, ax=None):
@@ -155,7 +160,7 @@ class ScoreDistributionDisplay:
         Parameters
         ----------
         estimator : VAEAnomalyDetector or VAETransformer
-            Fitted. Only a detector has a threshold.
+            Fitted. Only a detector has a threshold and p-values.
         X : array-like or DataFrame of shape (n_samples, n_features)
         y : array-like of shape (n_samples,), default=None
             +1 for normal rows and -1 for anomalies, drawn apart.
@@ -168,11 +173,16 @@ class ScoreDistributionDisplay:
         """
         offset = getattr(estimator, "offset_", None)
         threshold = None if offset is None else -offset
-        scores = -estimator.score_samples(X)
-        return cls.from_predictions(scores, y, threshold=threshold, ax=ax)
+        return cls.from_predictions(
+            -estimator.score_samples(X),
+            y,
+            threshold=threshold,
+            calibration_scores=getattr(estimator, "calibration_scores_", None),
+            ax=ax,
+        )
 
     @classmethod
-    def from_predictions(cls, scores, y=None, *, threshold=None, ax=None):
+    def from_predictions(cls, scores, y=None, *, threshold=None, calibration_scores=None, ax=None):
         """Draw anomaly scores.
 
         Parameters
@@ -183,14 +193,21 @@ class ScoreDistributionDisplay:
             +1 for normal rows and -1 for anomalies, drawn apart.
         threshold : float, default=None
             Score above which rows are anomalies: ``-offset_``.
+        calibration_scores : array-like of shape (m,), default=None
+            Scores behind p-values: ``calibration_scores_``.
         ax : matplotlib Axes, default=None
 
         Returns
         -------
         display : ScoreDistributionDisplay
         """
-        labels = None if y is None else np.asarray(y)
-        return cls(scores=np.asarray(scores), labels=labels, threshold=threshold).plot(ax=ax)
+        display = cls(
+            scores=np.asarray(scores),
+            labels=None if y is None else np.asarray(y),
+            threshold=threshold,
+            calibration_scores=calibration_scores,
+        )
+        return display.plot(ax=ax)
 
     def plot(self, ax=None, *, bins=60):
         """Draw the histogram; scores beyond its ends are counted in the outermost bins.
@@ -227,7 +244,25 @@ class ScoreDistributionDisplay:
         ax.set_xlabel("anomaly score (nats; scores beyond the axis count in its last bins)")
         ax.set_ylabel("share of rows in a bin")
         ax.legend()
+        self.p_value_axis_ = self._draw_p_values(ax, low, high)
         return _drawn(self, ax)
+
+    def _draw_p_values(self, ax, low, high):
+        """Mark above where p-values pass round numbers, the smallest first, without crowding."""
+        if self.calibration_scores is None or len(self.calibration_scores) == 0:
+            return None
+        calibration = np.sort(-np.asarray(self.calibration_scores))[::-1]
+        ranks = np.floor(np.multiply(P_VALUES, len(calibration) + 1) + 1e-9).astype(int)
+        ticks = {}
+        for p_value, rank in zip(P_VALUES, ranks, strict=True):
+            if rank > 0 and low <= calibration[rank - 1] <= high:
+                room = 0.07 * (high - low)
+                if all(abs(calibration[rank - 1] - tick) >= room for tick in ticks):
+                    ticks[calibration[rank - 1]] = f"{p_value:g}"
+        axis = ax.secondary_xaxis("top")
+        axis.set_xticks(list(ticks), list(ticks.values()))
+        axis.set_xlabel("p-value")
+        return axis
 
     def _ends(self):
         """Scores between which the histogram extends: the bulk, and the threshold with room."""

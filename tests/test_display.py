@@ -101,9 +101,21 @@ def test_every_score_is_counted_once(detector, wine):
     assert display.threshold_line_.get_xdata() == [-detector.offset_] * 2
 
 
+def test_p_values_are_marked_where_they_are_passed(wine):
+    detector = VAEAnomalyDetector(**SMALL, validation_fraction=0.4).fit(wine)
+    axis = ScoreDistributionDisplay.from_estimator(detector, wine).p_value_axis_
+    marks = dict(zip(axis.get_xticks(), axis.get_xticklabels(), strict=True))
+    assert marks
+    for score, label in marks.items():
+        calibration = -detector.calibration_scores_
+        p_value = (1 + np.sum(calibration > score)) / (1 + len(calibration))
+        assert p_value <= float(label.get_text()) < p_value + 1 / len(calibration)
+
+
 def test_a_transformer_has_scores_without_threshold(transformer, wine):
     display = ScoreDistributionDisplay.from_estimator(transformer, wine)
     assert display.threshold_line_ is None
+    assert display.p_value_axis_ is None
 
 
 def test_scores_that_are_all_alike_are_drawn():
