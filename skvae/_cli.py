@@ -4,7 +4,6 @@ import json
 import re
 import sys
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -114,7 +113,7 @@ def score(
     blocks, so it may be larger than the memory.
     """
     with _one_line_errors():
-        results = _by_block(partial(_scores, load(model), keep), table, input_format, block_rows)
+        results = _by_block(_scores, load(model), keep, table, input_format, block_rows)
         _write(results, output, output_format)
 
 
@@ -140,7 +139,7 @@ def explain(
     of the columns, kl and baseline add up to it.
     """
     with _one_line_errors():
-        results = _by_block(partial(_parts, load(model), keep), table, input_format, block_rows)
+        results = _by_block(_parts, load(model), keep, table, input_format, block_rows)
         _write(results if top is None else [_oddest(results, top)], output, output_format)
 
 
@@ -165,18 +164,19 @@ def _setting(text):
         return name, value
 
 
-def _by_block(function, table, input_format, block_rows):
+def _by_block(function, detector, keep, table, input_format, block_rows):
     """Yield what a function makes of each block of a file; errors name the file and its row."""
     with tqdm(unit=" rows", unit_scale=True, disable=not sys.stderr.isatty()) as bar:
         with _about(table):
-            blocks = read_blocks(table, format_of(table, input_format), block_rows)
+            name = format_of(table, input_format)
+            blocks = read_blocks(table, name, block_rows, _texts(detector))
         while True:
             with _about(table):
                 block = next(blocks, None)
             if block is None:
                 return
             with _about(table, block.index[0]):
-                result = function(block)
+                result = function(detector, keep, block)
             yield result
             bar.update(len(block))
 
@@ -214,8 +214,15 @@ def _known(detector, keep, block):
     """Columns of a block that the detector was fitted to."""
     names = getattr(detector, "feature_names_in_", [c for c in block.columns if c not in keep])
     X = _select(block, names, keep)
-    _check_numbers(X)
+    numeric = [column.kind in ("number", "integer") for column in detector.table_.columns_]
+    _check_numbers(X.loc[:, numeric] if len(numeric) == X.shape[1] else X)
     return X
+
+
+def _texts(detector):
+    """Columns whose levels are strings, even where those of a block look like numbers."""
+    levels = {column.name: column.levels for column in detector.table_.columns_}
+    return [name for name, known in levels.items() if any(isinstance(x, str) for x in known)]
 
 
 def _check_numbers(X):

@@ -63,7 +63,7 @@ def format_of(path, name=None):
     return SUFFIXES[suffix.lower()]
 
 
-def read_blocks(path, name, n_rows):
+def read_blocks(path, name, n_rows, texts=()):
     """Blocks of rows of a table in a file.
 
     Parameters
@@ -73,6 +73,8 @@ def read_blocks(path, name, n_rows):
     name : {"csv", "parquet", "jsonl"}
     n_rows : int
         Most rows of a block.
+    texts : sequence of str, default=()
+        Columns of text. CSV does not say so, and a block of it may hold numbers alone.
 
     Yields
     ------
@@ -80,7 +82,7 @@ def read_blocks(path, name, n_rows):
         Its index counts the rows of the file from 0.
     """
     start, empty = 0, None
-    for block in READERS[name](path, n_rows):
+    for block in READERS[name](path, n_rows, texts):
         block = block.set_axis(range(start, start + len(block)))
         start += len(block)
         if len(block) == 0:
@@ -96,12 +98,13 @@ def read_table_file(path, name):
     return pd.concat(list(read_blocks(path, name, 1_000_000)))
 
 
-def _csv_blocks(path, n_rows):
-    with _text(path) as file, pd.read_csv(file, chunksize=n_rows, low_memory=False) as blocks:
+def _csv_blocks(path, n_rows, texts):
+    options = {"chunksize": n_rows, "low_memory": False, "dtype": dict.fromkeys(texts, str)}
+    with _text(path) as file, pd.read_csv(file, **options) as blocks:
         yield from blocks
 
 
-def _jsonl_blocks(path, n_rows):
+def _jsonl_blocks(path, n_rows, texts):
     # Not by pandas, which takes numbers for dates where a column's name suggests it.
     with _text(path) as file:
         lines = enumerate(file, start=1)
@@ -119,7 +122,7 @@ def _record(line, text):
     return record
 
 
-def _parquet_blocks(path, n_rows):
+def _parquet_blocks(path, n_rows, texts):
     parquet = _parquet()
     # Its index of parts is at the file's end: a stream is read whole.
     source = io.BytesIO(sys.stdin.buffer.read()) if path == STREAM else path

@@ -95,6 +95,17 @@ def test_scores_are_those_of_the_estimator_whatever_the_format(
     assert list(scores["flagged"]) == list(detector.predict(X) == -1)
 
 
+def test_levels_that_look_like_numbers_stay_levels(keyed, tmp_path):
+    levels = np.where(np.arange(len(keyed)) < 300, "1", "a")
+    keyed.assign(id=levels).to_csv(tmp_path / "train.csv", index=False)
+    keyed.assign(id=levels)[:100].to_csv(tmp_path / "new.csv", index=False)
+    model, output = tmp_path / "model.skvae", tmp_path / "scores.csv"
+    assert run("fit", tmp_path / "train.csv", "-o", model, *QUICK) == 0
+    assert run("score", model, tmp_path / "new.csv", "-o", output, "--block-rows", 30) == 0
+    expected = skvae.load(model).negative_elbo(keyed.assign(id=levels)[:100][[*keyed]])
+    np.testing.assert_allclose(pd.read_csv(output)["anomaly_score"], expected, rtol=1e-9)
+
+
 @pytest.mark.parametrize("top", [None, 5])
 def test_explanations_add_up_and_the_oddest_come_first(model, keyed, tmp_path, top):
     table, output = tmp_path / "new.parquet", tmp_path / "parts.parquet"
