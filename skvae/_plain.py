@@ -40,6 +40,7 @@ class Writer:
     """
 
     arrays: dict = field(default_factory=dict)
+    _written: dict = field(default_factory=dict)  # of arrays, by identity: some are shared
 
     def write(self, value, where):
         """JSON of a value; `where` names it in errors."""
@@ -67,13 +68,16 @@ class Writer:
         if isinstance(value, np.ndarray) and value.dtype.kind not in "biuf":
             cells = [self.write(cell, where) for cell in value.ravel().tolist()]
             return {"objects": {"cells": cells, "shape": list(value.shape)}}
+        if id(value) in self._written:
+            return self._written[id(value)]
         kind = "array" if isinstance(value, np.ndarray) else "tensor"
         array = value if kind == "array" else value.detach().cpu().numpy()
         # The order of the axes in memory is kept: it decides the last bits of a product.
         axes = np.argsort([-stride for stride in array.strides], kind="stable").tolist()
         name = str(len(self.arrays))
         self.arrays[name] = array.transpose(axes).copy(order="C")
-        return {kind: [name, axes]}
+        self._written[id(value)] = {kind: [name, axes]}
+        return self._written[id(value)]
 
     def _write_object(self, value, where):
         name = type(value).__name__

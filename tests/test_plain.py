@@ -63,6 +63,13 @@ def test_the_order_in_memory_comes_back(axes):
         assert len({tuple(np.argsort(steps)) for steps in strides}) == 1
 
 
+def test_an_array_in_two_places_is_written_once():
+    array, writer = np.ones(3), Writer()
+    again = Reader(writer.arrays).read(writer.write([array, {"a": array}], "it"))
+    assert len(writer.arrays) == 1
+    np.testing.assert_array_equal(again[0], again[1]["a"])
+
+
 # Estimators.
 
 
