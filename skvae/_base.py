@@ -43,7 +43,7 @@ __all__ = []
 
 # Noise model of each kind of column under likelihoods="auto".
 _AUTO = {
-    "number": "heteroscedastic",
+    "number": "heteroscedastic_student_t",
     "integer": "spike_slab",
     "boolean": "bernoulli",
     "category": "categorical",

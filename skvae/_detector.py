@@ -37,7 +37,8 @@ class VAEAnomalyDetector(OutlierMixin, BaseVAE):
 
         - "auto": "bernoulli" for boolean columns, "categorical" for strings and
           categories, "ordinal" for ordered ones, "spike_slab" for integer columns of a
-          DataFrame, such as counts and bytes, and "heteroscedastic" for all others.
+          DataFrame, such as counts and bytes, and "heteroscedastic_student_t" for all
+          others.
         - "gaussian": a normal with a learned scale per column, shared by all rows. The
           scale is at least 0.05 of the column's standard deviation (of its absolute
           value if it never varies, of 1 if it is always 0).
@@ -45,6 +46,7 @@ class VAEAnomalyDetector(OutlierMixin, BaseVAE):
           and 1 times the same unit; "gaussian" in the robust model.
         - "student_t": Student's t with 4 degrees of freedom and a learned scale per
           column, for heavy tails.
+        - "heteroscedastic_student_t": such a one whose scale is predicted for each cell.
         - "log_normal": a normal of the logarithm, for heavy tails of positive numbers.
         - "spike_slab": one value, the most frequent, with a probability of its own, and
           for all others a normal of the inverse hyperbolic sine of their distance from it.

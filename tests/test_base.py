@@ -449,7 +449,7 @@ def mixed_model(mixed):
 def test_noise_models_follow_the_kinds_of_columns(mixed_model):
     got = {column.name: column.likelihood for column in mixed_model.table_.columns_}
     expected = {"flag": "bernoulli", "text": "categorical", "size": "ordinal"}
-    assert got == dict.fromkeys("bcde", "heteroscedastic") | CHOSEN | expected
+    assert got == dict.fromkeys("bcde", "heteroscedastic_student_t") | CHOSEN | expected
 
 
 def test_explanations_of_a_mixed_table_add_up(mixed_model, mixed):
@@ -636,7 +636,7 @@ def test_one_row_is_too_few_to_fit(table):
         (lambda X: X.rename(columns={"e": "f"}), "Feature names unseen at fit time:\n- f"),
         (
             lambda X: X.astype({"c": str}),
-            "Column 'c': the 'heteroscedastic' likelihood needs numbers. Got '.*' in row 0",
+            "Column 'c': the 'heteroscedastic_student_t' likelihood needs numbers. Got '.*' in row 0",
         ),
         (lambda X: X.replace({"d": {X["d"].iloc[2]: np.inf}}), "Column 'd' contains infinity"),
         (lambda X: X.iloc[:0], "0 sample"),
@@ -657,7 +657,7 @@ def test_dataframe_to_score_must_be_like_the_one_fitted(frame, spoil, message):
         (lambda X: X[0], "Expected 2D array, got 1D array"),
         (
             lambda X: X.astype(str),
-            "Column 0: the 'heteroscedastic' likelihood needs numbers. Got '.*' in",
+            "Column 0: the 'heteroscedastic_student_t' likelihood needs numbers. Got '.*' in",
         ),
         (lambda X: np.where(X[2, 3] == X, -np.inf, X), "Column 3 contains infinity: -inf in row 2"),
     ],

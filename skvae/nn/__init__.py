@@ -10,6 +10,7 @@ from .likelihoods import (
     Categorical,
     Gaussian,
     Heteroscedastic,
+    HeteroscedasticStudentT,
     JointLikelihood,
     Likelihood,
     LogNormal,
@@ -35,6 +36,7 @@ from .vae import ACTIVATIONS, MLP, VAE, Elbo, objective
 LIKELIHOODS = {
     "gaussian": Gaussian,
     "heteroscedastic": Heteroscedastic,
+    "heteroscedastic_student_t": HeteroscedasticStudentT,
     "student_t": StudentT,
     "log_normal": LogNormal,
     "spike_slab": SpikeSlab,
@@ -70,6 +72,7 @@ __all__ = [
     "FullNormal",
     "Gaussian",
     "Heteroscedastic",
+    "HeteroscedasticStudentT",
     "JointLikelihood",
     "Likelihood",
     "Linear",

@@ -28,6 +28,7 @@ __all__ = [
 # Of a latent dimension, whose prior scale is about 1. Below it, the matrix products of
 # `pairwise_log_prob` lose their digits in float32.
 _MIN_SCALE = 1e-2
+_HALF_LOG_TAU = 0.5 * math.log(2 * math.pi)
 
 
 class DiagonalNormal(Independent):
@@ -61,7 +62,7 @@ class DiagonalNormal(Independent):
     def pairwise_log_prob(self, z):
         """Log density of each z under each of the n members, in nats.
 
-        Two matrix products instead of a (..., n, latent_dim) tensor.
+        The quadratic form as one matrix product, of z**2 and z with their coefficients.
 
         Parameters
         ----------
@@ -72,10 +73,10 @@ class DiagonalNormal(Independent):
         log_prob : Tensor of shape (..., n)
         """
         precision = self.scale.square().reciprocal()
-        constant = (self.loc.square() * precision + 2 * self.scale.log()).sum(-1)
-        cross = product(z, self.loc * precision)
-        quadratic = product(z.square(), precision) - 2 * cross + constant
-        return -0.5 * (quadratic + z.shape[-1] * math.log(2 * math.pi))
+        slope = self.loc * precision
+        constant = -(0.5 * self.loc * slope + self.scale.log() + _HALF_LOG_TAU).sum(-1)
+        coefficients = torch.cat([-0.5 * precision, slope], dim=-1)
+        return product(torch.cat([z.square(), z], dim=-1), coefficients, constant)
 
 
 class FullNormal(MultivariateNormal):

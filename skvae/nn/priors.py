@@ -17,6 +17,11 @@ from .posteriors import DiagonalNormal
 __all__ = ["Mixture", "MixtureDistribution", "Prior", "StandardNormal", "VampPrior"]
 
 
+# Nats below the largest term of a sum at which a term no longer counts in float64: less than
+# that is raised to it, for exponentials that are nearly 0 take ten times as long as others.
+_NEGLIGIBLE = 60.0
+
+
 class MixtureDistribution(Distribution):
     """Mixture of the members of a batch of latent distributions.
 
@@ -35,7 +40,9 @@ class MixtureDistribution(Distribution):
 
     def log_prob(self, z):
         """Log density of each z, in nats; (..., latent_dim) -> (...)."""
-        return torch.logsumexp(self.components.pairwise_log_prob(z) + self.log_weights, dim=-1)
+        terms = self.components.pairwise_log_prob(z) + self.log_weights
+        least = terms.detach().amax(-1, keepdim=True) - _NEGLIGIBLE
+        return least.squeeze(-1) + (terms - least).relu().exp().sum(-1).log()
 
 
 class Prior(nn.Module):

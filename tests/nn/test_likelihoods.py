@@ -94,6 +94,9 @@ def ordinal(params, raw):
 ORACLES = {
     "gaussian": lambda params, raw: stats.norm(params[0], 0.05 + softplus(raw)),
     "heteroscedastic": lambda params, raw: stats.norm(params[0], 0.2 + 0.8 * expit(params[1])),
+    "heteroscedastic_student_t": lambda params, raw: stats.t(
+        4, params[0], 0.2 + 0.8 * expit(params[1])
+    ),
     "student_t": lambda params, raw: stats.t(4, params[0], 0.05 + softplus(raw)),
     "log_normal": lambda params, raw: stats.norm(params[0], 0.05 + softplus(raw)),
     "spike_slab": lambda params, raw: Oracle(
