@@ -1,6 +1,8 @@
 """What both estimators share: the only file that sees both tables and torch."""
 
 import math
+from contextlib import contextmanager
+from copy import deepcopy
 from functools import partial
 from numbers import Integral
 
@@ -24,6 +26,7 @@ from ._checks import (
     sequence,
 )
 from ._plain import Reader, Writer
+from ._progress import CallbackSupportMixin, Progress, n_tasks, with_callbacks
 from ._table import TableEncoder, read_table
 from ._training import EVALUATION_SIZE, train
 from .nn import (
@@ -115,7 +118,7 @@ _RULES = {
 }
 
 
-class BaseVAE(BaseEstimator):
+class BaseVAE(CallbackSupportMixin, BaseEstimator):
     """Parameters, fitting and scores that the detector and the transformer share."""
 
     _rules = _RULES
@@ -197,13 +200,8 @@ class BaseVAE(BaseEstimator):
             if X is no dense table with at least two rows, if a column holds dates or an
             infinite number or does not fit its noise model, or if training diverges.
         """
-        before = dict(vars(self))
-        try:
+        with _undone_if_it_fails(self):
             self._fit(X, y)
-        except BaseException:
-            vars(self).clear()
-            vars(self).update(before)
-            raise
         return self
 
     def score_samples(self, X):
@@ -389,8 +387,8 @@ class BaseVAE(BaseEstimator):
         fitted = {name: reader.read(value) for name, value in plain.items()}
         super().__setstate__(state | fitted)
 
+    @with_callbacks
     def _fit(self, X, y):
-        """Fit all that both estimators have; return the table, rows held out, known anomalies."""
         self._check()
         device = _training_device(self)
         random_state = _random_state(self.random_state)
@@ -414,18 +412,47 @@ class BaseVAE(BaseEstimator):
         fitted, judges, repelled = (table.take(rows) for rows in (kept, judges, anomalous))
         model = self._model(blocks, fitted, random_state)
         self.draws_ = _scoring.draws(self.n_draws, model.latent_dim, _seed(random_state))
-        history = self._train(model, fitted, judges, repelled, device, random_state)
+        n_steps = self._n_steps(len(kept))
+        context = self._init_callback_context(max_subtasks=n_tasks(n_steps))
+        progress = Progress(context, estimator=self, X=X, y=y)
+
+        def as_if_ended():
+            ended = _shallow_copy(self)
+            ended._rest([deepcopy(model)], fitted)
+            ended._set_threshold(raw, anomalous, ended._by_chunk(ended._scores, raw.take(held_out)))
+            return {name: value for name, value in vars(ended).items() if name.endswith("_")}
+
+        steps = progress.steps(n_steps, as_if_ended)
+        history = self._train(model, fitted, judges, repelled, device, random_state, steps=steps)
+        progress.end_steps(as_if_ended)
         shift = self.table_.log_jacobian(fitted.values).sum(axis=1).mean()
         for key in ("train", "validation"):
             history[key] = [float(elbo + shift) for elbo in history[key]]
         self.history_, self.n_steps_ = history, max(history["step"], default=0)
-        self.model_ = _at_rest(model)
-        self.members_ = [(1.0, self.model_)]
+        models = [model]
         if self.robust_weight > 0 and len(raw.values) >= _FEWEST_ROWS_TO_HOLD_OUT:
-            robust = self._robust_member(blocks, fitted, repelled, device, random_state)
-            self.members_ = [(1 - self.robust_weight, self.model_), (self.robust_weight, robust)]
-        self.baseline_ = -np.median(self._terms(fitted.take(slice(_REFERENCE_ROWS))), axis=0)
-        return raw, held_out, anomalous
+            fit_robust = partial(
+                self._robust_member, blocks, fitted, repelled, device, random_state
+            )
+            models.append(progress.run("robust member", fit_robust))
+        self._rest(models, fitted)
+        self._set_threshold(raw, anomalous, self._unseen_scores(X, y, raw, held_out, anomalous))
+        progress.end()
+
+    def _rest(self, models, table):
+        """Take over trained models: the main one and the robust one, if there is one."""
+        weights = [1.0] if len(models) == 1 else [1 - self.robust_weight, self.robust_weight]
+        self.members_ = [
+            (weight, _at_rest(model)) for weight, model in zip(weights, models, strict=True)
+        ]
+        self.model_ = self.members_[0][1]
+        self.baseline_ = -np.median(self._terms(table.take(slice(_REFERENCE_ROWS))), axis=0)
+
+    def _unseen_scores(self, X, y, raw, held_out, anomalous):
+        """Scores that calibrate: none, for an estimator that flags no rows."""
+
+    def _set_threshold(self, raw, anomalous, scores):
+        """Derive a threshold from the scores of calibration rows, in an estimator that has one."""
 
     def _known_anomalies(self, y, n):
         """Which of n rows y says are anomalies: none, for an estimator that ignores it."""
@@ -491,8 +518,8 @@ class BaseVAE(BaseEstimator):
         blocks = [(family.robust or family, columns) for family, columns in blocks]
         model = robust._model(blocks, table, random_state)
         nothing = table.take(slice(0))
-        robust._train(model, table, nothing, repelled, device, random_state, _TRIMMING)
-        return _at_rest(model)
+        robust._train(model, table, nothing, repelled, device, random_state, trimming=_TRIMMING)
+        return model
 
     def _model(self, blocks, table, random_state):
         generator = torch.Generator().manual_seed(_seed(random_state))
@@ -517,7 +544,7 @@ class BaseVAE(BaseEstimator):
             return self.max_steps
         return int(np.clip(100 * n / 256, 300, 2000))
 
-    def _train(self, model, table, held_out, repelled, device, random_state, trimming=0.0):
+    def _train(self, model, table, held_out, repelled, device, random_state, **settings):
         divergence = DIVERGENCES.get(self.divergence, self.divergence)
         return train(
             model.to(device, torch.float32),
@@ -532,9 +559,9 @@ class BaseVAE(BaseEstimator):
             divergence=divergence,
             divergence_weight=self.divergence_weight,
             repelled=_tensors(repelled, device, torch.float32),
-            trimming=trimming,
             generator=torch.Generator(device).manual_seed(_seed(random_state)),
             verbose=self.verbose,
+            **settings,
         )
 
     def _read(self, X):
@@ -591,6 +618,25 @@ class BaseVAE(BaseEstimator):
             return self._elbo(table)
         bound = self._mean(_scoring.importance_bound, table)
         return bound + self.table_.log_jacobian(table.values).sum(axis=1)
+
+
+@contextmanager
+def _undone_if_it_fails(estimator):
+    """Give an estimator its attributes back if anything is raised."""
+    before = dict(vars(estimator))
+    try:
+        yield
+    except BaseException:
+        vars(estimator).clear()
+        vars(estimator).update(before)
+        raise
+
+
+def _shallow_copy(estimator):
+    """Copy of an estimator with the same attributes, not copies of them."""
+    copied = object.__new__(type(estimator))
+    vars(copied).update(vars(estimator))
+    return copied
 
 
 def _random_state(random_state):

@@ -447,9 +447,7 @@ default=None
         self.calibration_scores_, self.n_calibration_, self.offset_ = scores, len(scores), offset
         return self
 
-    def _fit(self, X, y):
-        raw, held_out, anomalous = super()._fit(X, y)
-        scores = self._unseen_scores(X, y, raw, held_out, anomalous)
+    def _set_threshold(self, raw, anomalous, scores):
         self.calibration_scores_ = np.sort(scores)
         by_rate = self.contamination == "auto"
         share = self.false_alarm_rate if by_rate else self.contamination
@@ -473,7 +471,7 @@ default=None
         folds = KFold(min(n_folds, len(rows)), shuffle=True, random_state=random_state)
         tests = [rows[test] for _, test in folds.split(rows)]
         fits = cross_validate(
-            clone(self).set_params(cv=None),
+            clone(self).set_callbacks().set_params(cv=None),
             X,
             y,
             cv=[(np.delete(np.arange(len(anomalous)), test), test) for test in tests],

@@ -7,6 +7,7 @@ header.
 import hashlib
 import json
 from contextlib import contextmanager
+from copy import copy
 from importlib.metadata import version
 from pathlib import Path
 from uuid import uuid4
@@ -67,6 +68,7 @@ def save(estimator, path):
             "skops.io.dump or joblib.dump."
         )
     check_is_fitted(estimator)
+    estimator = copy(estimator).set_callbacks()  # they are code, and no part of the model
     writer = Writer()
     tree = {
         "class": type(estimator).__name__,

@@ -47,6 +47,7 @@ def train(
     generator,
     repelled=None,
     trimming=0.0,
+    steps=None,
     verbose=0,
 ):
     """Fit the weights of `model` in place.
@@ -76,6 +77,9 @@ def train(
         Rows whose ELBO is to be low; may be empty.
     trimming : float in [0, 1), default=0
         Share of each batch, the rows with the lowest ELBO, that does not count.
+    steps : iterable of int, default=None
+        Counts the steps from 1 on. Where it ends before `max_steps` training ends, and the
+        best weights so far are kept.
     verbose : bool or int, default=0
         Whether to show a progress bar.
 
@@ -99,9 +103,10 @@ def train(
     monitor = Monitor(model, held_out, schedule, n_iter_no_change, ramp, generator)
     clip = GRADIENT_NORM * math.sqrt(rows[0].shape[1])
     step = 0
-    steps = tqdm(range(1, max_steps + 1), disable=not verbose, desc="fit", unit="step")
+    steps = range(1, max_steps + 1) if steps is None else steps
+    bar = tqdm(steps, total=max_steps, disable=not verbose, desc="fit", unit="step")
     try:
-        for step, batch in zip(steps, batches(len(rows[0]), batch_size, generator), strict=False):
+        for step, batch in zip(bar, batches(len(rows[0]), batch_size, generator), strict=False):
             optimizer.param_groups[0]["lr"] = learning_rate * schedule.rate(step)
             hidden_rows = HIDDEN_ROWS * schedule.hiding(step)
             terms = training_terms(model, rows[0][batch], rows[1][batch], hidden_rows, generator)
@@ -121,12 +126,13 @@ def train(
             monitor.record(step, terms.log_weight().detach().mean())
             if step == schedule.end < max_steps:
                 break
-        monitor.check_convergence()
+        if step == schedule.end:
+            monitor.check_convergence()
     except KeyboardInterrupt:
         message = f"Training was interrupted at step {step} of {schedule.end}"
         warnings.warn(f"{message}: the best weights so far are kept.", stacklevel=2)
     finally:
-        steps.close()
+        bar.close()
     monitor.restore_best()
     return monitor.history
 
