@@ -10,6 +10,7 @@ from ._display import (
     TrainingCurveDisplay,
 )
 from ._io import load, save
+from ._report import report
 from ._transformer import VAETransformer
 
 __version__ = "0.1.0"
@@ -25,5 +26,6 @@ __all__ = [
     "VAETransformer",
     "anomaly_average_precision",
     "load",
+    "report",
     "save",
 ]

@@ -253,10 +253,10 @@ class ScoreDistributionDisplay:
             return None
         calibration = np.sort(-np.asarray(self.calibration_scores))[::-1]
         ranks = np.floor(np.multiply(P_VALUES, len(calibration) + 1) + 1e-9).astype(int)
-        ticks = {}
+        ticks, inches = {}, ax.bbox.width / ax.figure.dpi
         for p_value, rank in zip(P_VALUES, ranks, strict=True):
             if rank > 0 and low <= calibration[rank - 1] <= high:
-                room = 0.07 * (high - low)
+                room = 0.36 / inches * (high - low)
                 if all(abs(calibration[rank - 1] - tick) >= room for tick in ticks):
                     ticks[calibration[rank - 1]] = f"{p_value:g}"
         axis = ax.secondary_xaxis("top")

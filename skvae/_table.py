@@ -14,7 +14,7 @@ import pandas as pd
 from scipy import sparse
 from sklearn.utils import check_array
 
-__all__ = ["Column", "EncodedTable", "RawTable", "TableEncoder", "read_table"]
+__all__ = ["Column", "EncodedTable", "RawTable", "TableEncoder", "as_pandas", "read_table"]
 
 # A cell this many units from its column's centre is scored as if it were there: its
 # square is still a number.
@@ -658,7 +658,7 @@ def read_table(X, *, min_rows=1):
             "Sparse input is not supported: skvae needs a dense table. If it fits in memory, "
             "use X.toarray()."
         )
-    frame = _as_pandas(X)
+    frame = as_pandas(X)
     if frame is not None:
         columns = [_read_series(name, series) for name, series in frame.items()]
         names, dtypes = list(frame.columns), list(frame.dtypes)
@@ -680,8 +680,8 @@ def read_table(X, *, min_rows=1):
     return RawTable(values, names, kinds, levels, dtypes, frame is not None)
 
 
-def _as_pandas(X):
-    """X as a pandas DataFrame, or None if it is no DataFrame."""
+def as_pandas(X):
+    """X as a pandas DataFrame, or None if it is no DataFrame; pandas or polars."""
     if hasattr(X, "iloc") and hasattr(X, "columns"):
         return X
     if hasattr(X, "get_columns"):  # polars
