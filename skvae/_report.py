@@ -2,6 +2,7 @@
 
 import hashlib
 import math
+import re
 from base64 import b64encode
 from importlib.resources import files
 from io import StringIO
@@ -26,7 +27,7 @@ N_BINS = 24
 SHOWN = (0.005, 0.995)  # quantiles of a column between which its histogram extends
 RATES = (0.001, 0.005, 0.01, 0.02, 0.05, 0.1)
 FDRS = (0.05, 0.1, 0.2)
-WIDTHS = {"wide": 9.0, "narrow": 4.2}  # of the figures, in inches
+WIDTHS = {"wide": 7.5, "narrow": 4.2}  # of the figures, in inches
 # Colours of the figures, and what the page's style sheet calls them.
 COLORS = {
     "#0072b2": "var(--blue)",
@@ -192,7 +193,7 @@ def _score(estimator, X, n_rows):
 
 
 def _expected(estimator, X, odd):
-    """What the other cells of its row let the model expect in each odd cell, else missing."""
+    """Tell what the other cells of its row let the model expect in each odd cell."""
     guesses = np.asarray(estimator.impute(X.mask(odd)), dtype=object)
     return pd.DataFrame(guesses, X.index, X.columns).where(odd)
 
@@ -236,9 +237,7 @@ def _alarms(scored):
             for rate, offset in offsets.items()
             if offset is not None
         ],
-        "selected": {
-            _percent(fdr): int(discoveries(scored.p_values, fdr).sum()) for fdr in FDRS
-        },
+        "selected": {_percent(fdr): int(discoveries(scored.p_values, fdr).sum()) for fdr in FDRS},
     }
 
 
@@ -246,11 +245,9 @@ def _figure(scored, width, name):
     """Distribution of the scores as SVG that takes the page's colours and font."""
     from matplotlib import rc_context
     from matplotlib.figure import Figure
-    from markupsafe import Markup
 
-    # Own names for each figure's parts: both are in one page.
-    style = {"svg.fonttype": "none", "svg.hashsalt": name, "font.size": 10}
-    with rc_context(style):
+    # Both figures are in one page: what they refer to gets names by the salt, the rest none.
+    with rc_context({"svg.fonttype": "none", "svg.hashsalt": name}):
         ax = Figure(figsize=(width, 3.4), layout="constrained").subplots()
         display = ScoreDistributionDisplay.from_predictions(
             scored.scores,
@@ -264,19 +261,19 @@ def _figure(scored, width, name):
         file = StringIO()
         display.figure_.savefig(file, format="svg", transparent=True, metadata={"Date": None})
     text = file.getvalue()
-    text = text[text.index("<svg") :]
+    text = re.sub(r' id="[\w.]+_\d+"', "", text[text.index("<svg") :])
     for color, variable in COLORS.items():
         text = text.replace(color, variable)
-    return Markup(text)
+    return text
 
 
 def _column_views(estimator, scored):
-    """What the view of the columns says of each."""
+    """Sum up each column for the view of the columns."""
     n_odd = len(scored.odd)
     main = scored.told[:n_odd, 0]
     return [
         {
-            "name": str(column.name),
+            "name": _name(column),
             "model": column.likelihood,
             "missing": float(scored.cells.iloc[:, j].isna().mean()),
             "n_main": int(np.sum(main == j)),
@@ -349,7 +346,7 @@ def _data(scored):
         strict=True,
     )
     return {
-        "columns": [str(column.name) for column in scored.columns],
+        "columns": [_name(column) for column in scored.columns],
         "levels": levels,
         "labels": _labels(scored.cells.index, scored.listed),
         "rows": scored.listed.tolist(),
@@ -386,6 +383,10 @@ def _labels(index, rows):
     return [", ".join(map(str, key)) if is_multiple else str(key) for key in index]
 
 
+def _name(column):
+    return column.name if isinstance(column.name, str) else f"column {column.name}"
+
+
 def _holds_numbers(column):
     return column.kind in ("number", "integer") and not column.levels
 
@@ -419,8 +420,8 @@ def _shortest(value):
 
 def _percent(share):
     """Write a share; the space before the sign does not break."""
-    digits = 0 if share >= 0.1 or share == 0 else 1 if share >= 0.01 else 2
-    return f"{100 * share:.{digits}f}\N{NO-BREAK SPACE}%"
+    percent = f"{100 * share:.0f}" if share >= 0.1 else f"{100 * share:.2g}"
+    return f"{percent}\N{NO-BREAK SPACE}%"
 
 
 def _count(n):

@@ -60,9 +60,9 @@ function bar(value) {
 
 function reason([column, value, cell, expected]) {
   const text = element("span", { class: "cell" }, element("b", {}, nameOf(column)));
-  if (column !== KL) text.append(" ", element("span", {}, written(column, cell)));
+  if (column !== KL) text.append(` = ${written(column, cell)}`);
   if (column !== KL && expected !== null)
-    text.append(element("span", { class: "expected" }, ` expected ${written(column, expected)}`));
+    text.append(element("span", { class: "expected" }, `, expected ${written(column, expected)}`));
   return element("li", {}, text, bar(value), element("span", { class: "nats" }, nats(value, "+")));
 }
 
