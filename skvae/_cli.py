@@ -1,4 +1,4 @@
-"""The command line: fit, score and explain tables in files, and a demonstration."""
+"""The command line: fit, score, explain and report tables in files, and a demonstration."""
 
 import json
 import re
@@ -19,7 +19,9 @@ from sklearn.preprocessing import OneHotEncoder
 from tqdm import tqdm
 
 from . import ScoreDistributionDisplay, VAEAnomalyDetector, load, save
+from . import report as html_report
 from ._files import format_of, read_blocks, read_table_file, writing
+from ._io import replacing
 from .datasets import load_thyroid
 
 __all__ = ["main"]
@@ -141,6 +143,39 @@ def explain(
     with _one_line_errors():
         results = _by_block(_parts, load(model), keep, table, input_format, block_rows)
         _write(results if top is None else [_oddest(results, top)], output, output_format)
+
+
+@app.command(epilog="Example: skvae report model.skvae new.csv -o report.html --keep id")
+def report(
+    model: Model,
+    table: Table,
+    output: Annotated[
+        str, typer.Option("-o", "--output", help="Page to write; - for standard output.")
+    ] = "-",
+    top: Annotated[int, typer.Option(min=1, help="Rows listed, the oddest.")] = 10_000,
+    keep: Annotated[
+        list[str], typer.Option(help="Column of the input that names the rows; may be repeated.")
+    ] = (),
+    input_format: InputFormat = None,
+):
+    """Write an HTML page of the scores, the oddest rows and what makes them odd.
+
+    A single file that needs no network: rows are sorted, searched and explained in it.
+    """
+    with _one_line_errors():
+        detector = load(model)
+        with _about(table):
+            rows = read_table_file(table, format_of(table, input_format), _texts(detector))
+            X = _known(detector, keep, rows)
+            if keep:
+                X = X.set_axis(pd.MultiIndex.from_frame(rows[list(keep)]))
+            title = f"Anomalies in {'standard input' if table == '-' else Path(table).name}"
+            page = html_report(detector, X, n_rows=top, title=title)
+        if output == "-":
+            print(page)
+            return
+        with replacing(output) as temporary:
+            Path(temporary).write_text(page, encoding="utf-8")
 
 
 @app.command()

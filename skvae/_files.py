@@ -93,9 +93,9 @@ def read_blocks(path, name, n_rows, texts=()):
         raise ValueError(f"no rows{'' if empty is None else ' below the header'}")
 
 
-def read_table_file(path, name):
-    """Whole table of a file, as a DataFrame."""
-    return pd.concat(list(read_blocks(path, name, 1_000_000)))
+def read_table_file(path, name, texts=()):
+    """Whole table of a file, as a DataFrame; parameters as those of `read_blocks`."""
+    return pd.concat(list(read_blocks(path, name, 1_000_000, texts)))
 
 
 def _csv_blocks(path, n_rows, texts):

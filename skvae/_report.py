@@ -295,9 +295,9 @@ def _distribution(column, cells, odd):
     low, high = np.quantile(seen, SHOWN)
     if low == high:
         low, high = seen.min(), seen.max()
-    # np.linspace would overflow between -1e308 and 1e308.
-    edges = low + (high / N_BINS - low / N_BINS) * np.arange(N_BINS + 1)
-    bins = np.searchsorted(edges[1:-1], numbers, side="right")
+    # Not by np.linspace: high - low may be no number.
+    share = np.arange(1, N_BINS) / N_BINS
+    bins = np.searchsorted(low * (1 - share) + high * share, numbers, side="right")
     counts = [
         np.bincount(bins[rows][~np.isnan(numbers[rows])], minlength=N_BINS)
         for rows in (slice(None), odd)

@@ -125,6 +125,20 @@ def test_explanations_add_up_and_the_oddest_come_first(model, keyed, tmp_path, t
     np.testing.assert_allclose(parts.iloc[:, 2:].sum(axis=1), scores, rtol=1e-9)
 
 
+@pytest.mark.parametrize("keep", [["id"], []])
+def test_the_report_is_that_of_the_table(model, keyed, tmp_path, capsys, keep):
+    keyed.to_csv(tmp_path / "new.csv", index=False)
+    names = [argument for name in keep for argument in ("--keep", name)]
+    arguments = ["report", model, tmp_path / "new.csv", "--top", 20, *names]
+    assert run(*arguments, "-o", tmp_path / "report.html") == 0
+    X = pd.read_csv(tmp_path / "new.csv")
+    X = X.set_index("id") if keep else X.drop(columns="id")
+    expected = skvae.report(skvae.load(model), X, n_rows=20, title="Anomalies in new.csv")
+    assert (tmp_path / "report.html").read_text(encoding="utf-8") == expected
+    assert run(*arguments) == 0
+    assert capsys.readouterr().out == f"{expected}\n"
+
+
 def test_standard_input_goes_to_standard_output(model, keyed):
     command = [sys.executable, "-W", "error", "-m", "skvae", "score", str(model), "-"]
     text = keyed.to_csv(index=False)
@@ -176,6 +190,11 @@ CASES = {
         r"new\.csv: The 'beta' parameter",
     ),
     "excluded": (["fit", "new.csv", "-o", "m", "--exclude", "x"], r"there is no column 'x'"),
+    "reported infinity": (
+        ["report", "MODEL", "infinite.csv"],
+        r"infinite\.csv: Column 'a' contains infinity: inf in row 55",
+    ),
+    "reported column": (["report", "MODEL", "less.csv"], r"less\.csv: there is no column 'c'"),
     "no folder": (["score", "MODEL", "new.csv", "-o", "none/x.csv"], r"none"),
 }
 
@@ -222,7 +241,7 @@ def test_wrong_commands_end_with_2(capsys):
     assert run("fly") == 2
 
 
-@pytest.mark.parametrize("command", ["fit", "score", "explain"])
+@pytest.mark.parametrize("command", ["fit", "score", "explain", "report"])
 def test_help_has_an_example(command, capsys):
     assert run(command, "--help") == 0
     assert f"skvae {command}" in capsys.readouterr().out.split("Example")[1]

@@ -220,9 +220,10 @@ for (const button of byId("column-list").tHead.querySelectorAll("[data-sort]"))
     const sign = mark(button, !isNumber) ? 1 : -1;
     const value = (line) => line.children[button.dataset.sort].dataset.value;
     const body = byId("column-list").tBodies[0];
-    const lines = [...body.rows].sort(
-      (a, b) => sign * value(a).localeCompare(value(b), "en", { numeric: true })
-    );
+    const compare = isNumber
+      ? (a, b) => value(a) - value(b)
+      : (a, b) => value(a).localeCompare(value(b), "en", { numeric: true });
+    const lines = [...body.rows].sort((a, b) => sign * compare(a, b));
     body.append(...lines);
   });
 
