@@ -5,7 +5,7 @@ half of those there are); scores the other half and the anomalies that are never
 the same ones for every number of labels. Tables are drawn down to 2,000 rows. Appends one
 JSON line a fit to results/labels.jsonl, and does not run again what is there.
 
-The others: pip install pyod==3.6.7 xgboost, and pip install --no-deps deepod==0.4.1.
+The others: pip install pyod==3.6.7 xgboost-cpu==3.2.0, and pip install --no-deps deepod==0.4.1.
 """
 
 import argparse

@@ -276,6 +276,54 @@ class BaseVAE(CallbackSupportMixin, BaseEstimator):
         columns = [*raw.names, "kl", "baseline"]
         return pd.DataFrame(parts, index=X.index if hasattr(X, "iloc") else None, columns=columns)
 
+    def expected(self, X, coverage=0.9):
+        """Value and interval that the model expects of each cell, given the row's others.
+
+        Each cell is hidden in turn, and inferred from all others that are observed.
+
+        Parameters
+        ----------
+        X : array-like or DataFrame of shape (n_samples, n_features)
+        coverage : float in (0, 1), default=0.9
+            Probability of an interval, with as much below it as above.
+
+        Returns
+        -------
+        expected : DataFrame of shape (n_samples, 2 * n_features or more)
+            With the index of X if it has one, and two levels of columns, ``column`` and
+            ``field``. Each column of X has "expected": the value that `impute` would give
+            if the cell were missing. A column of numbers or counts also has "lower" and
+            "upper", the ends of the interval, in the column's own units; one of flags or
+            levels "probability", the mass of the level observed, NaN where the cell is
+            missing; by the noise model of a flag it is between 0.2 and 0.8.
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError, ValueError, TypeError
+            As `score_samples`, or if coverage is no number between 0 and 1.
+        NotImplementedError
+            If the distribution of a noise model of the user's own lacks ``cdf``.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import pandas as pd
+        >>> from skvae import VAEAnomalyDetector
+        >>> size = np.random.RandomState(0).normal(170, 10, size=500)
+        >>> X = pd.DataFrame({"size": size, "weight": size - 100, "tall": size > 170})
+        >>> detector = VAEAnomalyDetector(random_state=0).fit(X)
+        >>> odd = pd.DataFrame({"size": [180.0], "weight": [60.0], "tall": [True]})
+        >>> expected = detector.expected(odd)
+        >>> list(expected["weight"]), list(expected["tall"])
+        (['expected', 'lower', 'upper'], ['expected', 'probability'])
+        >>> bool(odd.at[0, "weight"] < expected.at[0, ("weight", "lower")])
+        True
+        """
+        raw = self._read(X)
+        real(0, 1, "neither").check("coverage", coverage, self)
+        cells = self._by_chunk(partial(self._expected, coverage=coverage), raw)
+        return self.table_.expected(raw, cells, X.index if hasattr(X, "iloc") else None)
+
     def score(self, X, y=None):
         """Mean evidence lower bound of the rows, in nats; higher is better.
 
@@ -333,8 +381,9 @@ class BaseVAE(CallbackSupportMixin, BaseEstimator):
         ----------
         X : array-like or DataFrame of shape (n_samples, n_features)
         n_draws : int, default=None
-            How many filled tables to draw from the posterior predictive distribution; None
-            for one, filled by its means, by its modes in columns of levels.
+            How many filled tables to draw from the posterior predictive distribution, the
+            mixture of the members'; None for one, filled by its means, by its modes in
+            columns of levels.
         random_state : int, RandomState instance or None, default=None
             Source of the draws.
 
@@ -592,21 +641,36 @@ class BaseVAE(CallbackSupportMixin, BaseEstimator):
         device = scoring_device(self.device)
         return sum(
             weight * bound(model, *table, self.draws_, device)
-            for weight, model in self.members_
-            if weight > 0
+            for weight, model in self._counted_members()
         )
+
+    def _counted_members(self):
+        return [(weight, model) for weight, model in self.members_ if weight > 0]
 
     def _guesses(self, table):
         """Guess the encoded cells given those observed."""
-        return _scoring.guess(self.model_, *table, self.draws_, scoring_device(self.device))
+        device = scoring_device(self.device)
+        return _scoring.guess(self._counted_members(), *table, self.draws_, device)
+
+    def _expected(self, table, coverage):
+        """Infer each encoded cell from the others."""
+        return _scoring.expect(
+            self._counted_members(),
+            *table,
+            self.draws_,
+            scoring_device(self.device),
+            coverage=coverage,
+            have_intervals=self.table_.have_intervals(),
+        )
 
     def _draws_of_cells(self, table, generator):
         """Draw encoded cells once from the posterior predictive distribution."""
+        weights, models = zip(*self._counted_members(), strict=True)
         with torch.inference_mode():
-            q = self.model_.infer(*_tensors(table, "cpu", torch.float64))
-            eps = torch.randn(q.mean.shape, generator=generator, dtype=torch.float64)
-            params = self.model_.decoder(q.transport(eps))
-            return self.model_.likelihood.sample(params, generator).numpy()
+            cells = torch.stack([_drawn_cells(model, table, generator) for model in models])
+            shares = torch.tensor(weights, dtype=torch.float64)
+            chosen = torch.multinomial(shares, cells.shape[1], True, generator=generator)
+            return cells[chosen, torch.arange(cells.shape[1])].numpy()
 
     def _elbo(self, table):
         return self._terms(table).sum(axis=1)
@@ -656,6 +720,12 @@ def _at_rest(model):
 def _tensors(table, device, dtype):
     values = torch.tensor(table.values, dtype=dtype, device=device)
     return values, torch.tensor(table.observed, device=device)
+
+
+def _drawn_cells(model, table, generator):
+    q = model.infer(*_tensors(table, "cpu", torch.float64))
+    eps = torch.randn(q.mean.shape, generator=generator, dtype=torch.float64)
+    return model.likelihood.sample(model.decoder(q.transport(eps)), generator)
 
 
 def _training_device(estimator):

@@ -231,6 +231,10 @@ class TableEncoder:
         groups = groupby(columns, key=lambda column: (column.likelihood, column.n_codes))
         return [(name, list(group)) for (name, _), group in groups]
 
+    def have_intervals(self):
+        """By block: whether what is expected of a cell has an interval; list of bool."""
+        return [DOMAINS[self.families[name]].has_interval for name, _ in self.blocks()]
+
     def _note(self, j, fields):
         self.columns_[j] = replace(self.columns_[j], **dict(fields))
 
@@ -416,6 +420,48 @@ class TableEncoder:
         cells = _with_levels(raw.values, raw.levels)
         return self.in_container(np.where(np.isnan(raw.values), guesses, cells), index)
 
+    def expected(self, raw, cells, index=None):
+        """Lay out what is expected of each cell beside how sure that is.
+
+        Parameters
+        ----------
+        raw : RawTable
+        cells : ndarray of shape (n, n_columns, 4)
+            Encoded cells in the model's order: best guesses, the ends of intervals, and
+            probabilities of what is observed.
+        index : pandas.Index, default=None
+
+        Returns
+        -------
+        frame : DataFrame
+            Of each column "expected", as it is filled in, then "lower" and "upper", or
+            "probability".
+        """
+        guesses, lower, upper, probability = np.moveaxis(cells, -1, 0)
+        emptied = raw._replace(values=np.full_like(raw.values, np.nan))
+        expected = self.fill(emptied, guesses, index)
+        if not self._is_frame:
+            expected = pd.DataFrame(expected, index=index).infer_objects()
+        of_all = {
+            "lower": self.decode(lower),
+            "upper": self.decode(upper),
+            "probability": self.in_user_order(probability),
+        }
+        parts, keys = [], []
+        for j, (column, domain) in enumerate(zip(self.columns_, self._domains, strict=True)):
+            fields = ("lower", "upper") if domain.has_interval else ("probability",)
+            parts.append(expected.iloc[:, j])
+            for field_ in fields:
+                values = of_all[field_][:, j].astype(np.float64)
+                parts.append(pd.Series(values, index=expected.index))
+            keys += [(column.name, field_) for field_ in ("expected", *fields)]
+        frame = pd.concat(parts, axis=1)
+        names, fields = zip(*keys, strict=True)
+        frame.columns = pd.MultiIndex.from_arrays(
+            [_index(names), fields], names=["column", "field"]
+        )
+        return frame
+
 
 def _with_levels(cells, levels):
     """Put levels in place of their positions; `levels` holds None for other columns."""
@@ -499,6 +545,8 @@ class Domain(NamedTuple):
         Order in which the levels of categories are numbered.
     may_share : bool
         Whether infrequent levels may share one probability.
+    has_interval : bool
+        Whether what is expected of a cell has an interval; else a probability.
     """
 
     needs: str
@@ -509,6 +557,7 @@ class Domain(NamedTuple):
     is_continuous: bool = True
     order_levels: object = None
     may_share: bool = False
+    has_interval: bool = True
 
 
 def _real_unit(values):
@@ -596,6 +645,7 @@ DOMAINS = {
         lambda values: (values != 0) & (values != 1) & ~np.isnan(values),
         _no_unit,
         is_continuous=False,
+        has_interval=False,
     ),
     "count": Domain(
         "whole numbers from 0 on",
@@ -612,6 +662,7 @@ DOMAINS = {
         is_continuous=False,
         order_levels=_by_frequency,
         may_share=True,
+        has_interval=False,
     ),
     "ordered": Domain(
         "numbers or an ordered pandas.Categorical",
@@ -620,6 +671,7 @@ DOMAINS = {
         _no_unit,
         is_continuous=False,
         order_levels=_as_they_come,
+        has_interval=False,
     ),
 }
 

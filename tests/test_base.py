@@ -15,7 +15,7 @@ import pandas as pd
 import polars as pl
 import pytest
 import torch
-from scipy.stats import multivariate_normal
+from scipy.stats import multivariate_normal, norm
 from sklearn.base import clone
 from sklearn.datasets import load_breast_cancer
 from sklearn.decomposition import PCA, FactorAnalysis
@@ -32,6 +32,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceW
 
 SMALL = {"hidden_layer_sizes": (16,), "max_steps": 60, "random_state": 0}
 CONTINUOUS = [n for n, family in LIKELIHOODS.items() if DOMAINS[family.domain].is_continuous]
+WEIGHTS = (0, 0.25, 1)  # of the robust member
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 
 
@@ -575,6 +576,100 @@ def test_without_holes_there_is_nothing_to_model(model, table):
     np.testing.assert_array_equal(modelling.score_samples(table), model.score_samples(table))
 
 
+# What is expected of each cell given the others.
+
+
+def test_expected_cells_are_conditional_normals():
+    X, fresh = np.split(factor_table(UNEQUAL, 6000), [5000])
+    fast = {"hidden_layer_sizes": (32,), "max_steps": 500, "random_state": 0}
+    model = VAETransformer(latent_dim=3, prior="standard_normal", robust_weight=0, **fast)
+    expected = model.set_params(likelihoods="gaussian").fit(X).expected(fresh, coverage=0.8)
+    centred, precision = fresh - X.mean(axis=0), np.linalg.inv(np.cov(X.T))
+    spread = np.diag(precision) ** -0.5  # of a cell given the others
+    mean = fresh - centred @ precision * spread**2
+    got, low, high = (expected.xs(f, axis=1, level=1) for f in ("expected", "lower", "upper"))
+    assert (np.sqrt(np.square(got - mean).mean()) < 0.4 * spread).all()
+    np.testing.assert_allclose((high - low).mean() / (2 * norm.ppf(0.9) * spread), 1, atol=0.2)
+    assert ((low < fresh) & (fresh < high)).to_numpy().mean() == pytest.approx(0.8, abs=0.05)
+
+
+def test_what_is_expected_of_a_cell_is_what_fills_it_if_hidden(mixed_model, mixed):
+    rows = mixed[:40]
+    expected = mixed_model.expected(rows)
+    assert (expected.index == rows.index).all()
+    for name in mixed.columns:
+        filled = mixed_model.impute(rows.assign(**{name: rows[name].mask(rows[name].notna())}))
+        pd.testing.assert_series_equal(
+            expected[name, "expected"], filled[name], check_names=False, rtol=1e-12
+        )
+
+
+def test_columns_of_numbers_have_intervals_and_others_probabilities(mixed_model, mixed):
+    rows = mixed[:100]
+    expected = mixed_model.expected(rows)
+    assert expected.columns.names == ["column", "field"]
+    for name in rows.columns:
+        fields, seen = expected[name], rows[name].notna()
+        if name in ("flag", "text", "size"):
+            assert list(fields) == ["expected", "probability"]
+            assert (fields["probability"].notna() == seen).all()
+            assert fields["probability"][seen].between(0, 1).all()
+        else:
+            assert list(fields) == ["expected", "lower", "upper"]
+            assert (fields["lower"] <= fields["upper"]).all()
+            inside = rows[name].between(fields["lower"] - 1e-9, fields["upper"] + 1e-9)
+            assert inside[seen].mean() > 0.75
+    counts = expected["visits"]
+    assert (counts % 1 == 0).all().all()
+
+
+def test_probabilities_of_all_levels_add_up_to_1(mixed_model, mixed):
+    rows = mixed[:20]
+    for name, levels in {"flag": [True, False], "text": ["high", "low", "rare", "?"]}.items():
+        tables = [rows.assign(**{name: level}) for level in levels]
+        parts = [mixed_model.expected(X)[name, "probability"] for X in tables]
+        np.testing.assert_allclose(sum(parts), 1, rtol=1e-9)
+
+
+def test_wider_intervals_contain_narrower_ones(model, holed):
+    narrow, wide = (model.expected(holed[:50], coverage=c) for c in (0.5, 0.99))
+    for j in range(holed.shape[1]):
+        assert (wide[j, "lower"] < narrow[j, "lower"]).all()
+        assert (narrow[j, "upper"] < wide[j, "upper"]).all()
+
+
+@pytest.mark.parametrize("likelihood", LIKELIHOODS)
+def test_expected_cells_do_not_depend_on_other_rows_or_their_own_value(table, likelihood):
+    X = in_domain(table, likelihood)
+    model = VAETransformer(likelihoods=likelihood, **SMALL).fit(X)
+    expected = model.expected(X[:30])
+    assert not expected.isna().any().any()
+    again = model.expected(X[29::-1])[::-1].reset_index(drop=True)
+    pd.testing.assert_frame_equal(again, expected, rtol=1e-6)
+    other = X[:30].copy()
+    other[:, 2] = X[30:60, 2]
+    fields = ["expected", *(f for f in ("lower", "upper") if f in expected[2])]
+    pd.testing.assert_frame_equal(model.expected(other)[2][fields], expected[2][fields])
+
+
+def test_both_members_have_their_share_in_what_is_expected(table):
+    parts = [
+        VAETransformer(robust_weight=w, likelihoods="gaussian", **SMALL).fit(table) for w in WEIGHTS
+    ]
+    for guess in (
+        lambda model: model.expected(table[:9]).xs("expected", axis=1, level=1).to_numpy(),
+        lambda model: model.impute(np.where(np.eye(5) > 0, np.nan, table[:5])),
+    ):
+        main, both, robust = map(guess, parts)
+        np.testing.assert_allclose(both, 0.75 * main + 0.25 * robust)
+
+
+@pytest.mark.parametrize("coverage", [0, 1, 90])
+def test_coverage_is_a_share(model, table, coverage):
+    with pytest.raises(ValueError, match=r"'coverage' .* must be a float in the range \(0, 1\)"):
+        model.expected(table, coverage=coverage)
+
+
 # Holes, extremes and small tables.
 
 
@@ -636,7 +731,7 @@ def test_one_row_is_too_few_to_fit(table):
         (lambda X: X.rename(columns={"e": "f"}), "Feature names unseen at fit time:\n- f"),
         (
             lambda X: X.astype({"c": str}),
-            "Column 'c': the 'heteroscedastic_student_t' likelihood needs numbers. Got '.*' in row 0",
+            "Column 'c': the 'heteroscedastic_student_t' likelihood needs numbers. Got '.*' in",
         ),
         (lambda X: X.replace({"d": {X["d"].iloc[2]: np.inf}}), "Column 'd' contains infinity"),
         (lambda X: X.iloc[:0], "0 sample"),
@@ -681,6 +776,7 @@ def test_array_to_score_must_be_like_the_one_fitted(model, table, spoil, message
         "detect",
         "calibrate",
         "impute",
+        "expected",
     ],
 )
 def test_unfitted_estimator_says_so(table, method):
@@ -742,7 +838,7 @@ def test_robust_member_finds_what_a_long_fit_learns(contaminated):
 def test_scores_are_weighted_means_over_the_members(table, method, bound):
     main, both, robust = (
         getattr(VAETransformer(robust_weight=w, bound=bound, **SMALL).fit(table), method)(table)
-        for w in (0, 0.25, 1)
+        for w in WEIGHTS
     )
     if method == "explain":  # relative to medians of their own: compare whole rows
         main, both, robust = (parts.sum(axis=1) for parts in (main, both, robust))

@@ -17,8 +17,11 @@ A family's domain says how the table encodes its columns:
 """
 
 import math
+from functools import partial
+from itertools import accumulate
 
 import torch
+from scipy import special
 from torch import nn
 from torch.distributions import Bernoulli as BernoulliDistribution
 from torch.distributions import Distribution, Normal
@@ -42,6 +45,10 @@ __all__ = [
     "StudentT",
     "ZeroInflated",
 ]
+
+
+# Of quantiles: powers of two that a bracket grows by, and times that it is halved.
+_MOST_DOUBLINGS, _HALVINGS = 60, 24
 
 
 class Likelihood(nn.Module):
@@ -99,24 +106,41 @@ class Likelihood(nn.Module):
         Returns
         -------
         p : Distribution with batch shape (..., c)
-            Has ``log_prob``, and ``mean`` unless `predict` does without.
+            Has ``log_prob``; for guesses ``mean``, and for intervals of numbers ``cdf``.
         """
         raise NotImplementedError
 
-    def predict(self, params):
-        """Best guess of each cell, given the parameters for some draws of z.
-
-        The mean over all draws, or the mode where values have no mean.
+    def predict(self, average):
+        """Best guess of each cell: its mean, or its mode where values have no mean.
 
         Parameters
         ----------
-        params : Tensor of shape (n_draws, ..., c, n_params)
+        average : callable
+            Takes a function of a Distribution to the mean of its values over all that may
+            have given the cell: draws of z, members of a model.
 
         Returns
         -------
         x : Tensor of shape (..., c)
         """
-        return self(params).mean.mean(0)
+        return average(lambda p: p.mean)
+
+    def quantile(self, average, level):
+        """Smallest value at or below which a cell is with probability `level`.
+
+        Parameters
+        ----------
+        average : callable
+            As in `predict`.
+        level : float in (0, 1)
+
+        Returns
+        -------
+        x : Tensor of shape (..., c)
+            Within 1e-6 of the column's unit.
+        """
+        start = average(lambda p: p.mean)
+        return _where_reached(lambda x: average(lambda p: p.cdf(x)), level, start)
 
     def sample(self, params, generator):
         """Draw each cell once; (..., c, n_params) -> (..., c)."""
@@ -238,6 +262,11 @@ class StudentTDistribution(Distribution):
         falling = 0.5 * (self.df + 1) * (t.square() / self.df).log1p()
         return self._log_peak - falling - self.scale.log()
 
+    def cdf(self, x):
+        """Probability of at most x; on the CPU."""
+        t = (x - self.loc) / self.scale
+        return torch.as_tensor(special.stdtr(self.df, t.numpy(force=True)))
+
 
 class HeteroscedasticStudentT(Heteroscedastic, StudentT):
     """Student's t noise whose scale the decoder predicts for each cell.
@@ -291,9 +320,15 @@ class SpikeSlab(Gaussian):
     def forward(self, params):
         return WithAtom(params[..., 1], super().forward(params))
 
-    def predict(self, params):
-        p_spike = params[..., 1].sigmoid().mean(0)
-        return torch.where(p_spike > 0.5, 0.0, params[..., 0].mean(0))
+    def predict(self, average):
+        p_spike = average(lambda p: p.logits.sigmoid())
+        return torch.where(p_spike > 0.5, 0.0, average(lambda p: p.rest.mean))
+
+    def quantile(self, average, level):
+        below = average(lambda p: logsigmoid(-p.logits).exp() * p.rest.cdf(p.logits * 0))
+        spike = average(lambda p: p.logits.sigmoid())
+        is_spike = (below < level) & (level <= below + spike)
+        return torch.where(is_spike, 0.0, super().quantile(average, level))
 
     def sample(self, params, generator):
         return _with_atom(super().sample(params, generator), params[..., 1], generator)
@@ -318,6 +353,10 @@ class WithAtom(Distribution):
     def mean(self):
         """Expected value."""
         return logsigmoid(-self.logits).exp() * self.rest.mean
+
+    def cdf(self, x):
+        """Probability of at most x."""
+        return self.logits.sigmoid() * (x >= 0) + logsigmoid(-self.logits).exp() * self.rest.cdf(x)
 
     def log_prob(self, x):
         """Log density where x is not 0, log mass where it is; in nats."""
@@ -374,15 +413,27 @@ class Poisson(Likelihood):
     def forward(self, params):
         return Counts(self._counts(params), self.unit)
 
+    def quantile(self, average, level):
+        return (super().quantile(average, level) * self.unit).floor() / self.unit
+
     def sample(self, params, generator):
         return torch.poisson(self._rate(params), generator=generator) / self.unit
 
     def _counts(self, params):
-        return PoissonDistribution(self._rate(params), validate_args=False)
+        return PoissonWithCdf(self._rate(params), validate_args=False)
 
     def _rate(self, params):
         bound = self.largest_log_rate
         return params[..., 0].clamp(-bound, bound).exp() * self.unit
+
+
+class PoissonWithCdf(PoissonDistribution):
+    """Poisson distribution with a distribution function."""
+
+    def cdf(self, x):
+        """Probability of at most x."""
+        up_to = torch.special.gammaincc(x.floor().clamp_min(0) + 1, self.rate)
+        return torch.where(x >= 0, up_to, 0.0)
 
 
 class NegativeBinomial(Poisson):
@@ -407,10 +458,21 @@ class NegativeBinomial(Poisson):
     def _counts(self, params):
         r = self._dispersion()
         logits = self._rate(params).log() - r.log()
-        return NegativeBinomialDistribution(r, logits=logits, validate_args=False)
+        return NegativeBinomialWithCdf(r, logits=logits, validate_args=False)
 
     def _dispersion(self):
         return self.smallest_dispersion + softplus(self.raw_dispersion)
+
+
+class NegativeBinomialWithCdf(NegativeBinomialDistribution):
+    """Negative binomial distribution with a distribution function."""
+
+    def cdf(self, x):
+        """Probability of at most x; on the CPU."""
+        failures = x.floor().clamp_min(0) + 1
+        parts = (self.total_count, failures, (-self.logits).sigmoid())
+        up_to = torch.as_tensor(special.betainc(*(part.numpy(force=True) for part in parts)))
+        return torch.where(x >= 0, up_to, 0.0)
 
 
 class ZeroInflated(NegativeBinomial):
@@ -459,6 +521,10 @@ class Counts(Distribution):
         """Expected value, divided like the counts."""
         return self.counts.mean / self.unit
 
+    def cdf(self, x):
+        """Probability of at most x."""
+        return self.counts.cdf(x * self.unit)
+
     def log_prob(self, x):
         """Log mass in nats."""
         return self.counts.log_prob(x * self.unit)
@@ -505,8 +571,9 @@ class Categorical(Likelihood):
         log_mass = log_mass - is_shared * self._n_sharing().log().unsqueeze(-1)
         return Levels(log_mass, self.n_levels, self.n_observed)
 
-    def predict(self, params):
-        return self(params).log_mass.exp().mean(0).argmax(-1).to(params.dtype)
+    def predict(self, average):
+        mass = average(lambda p: p.log_mass.exp())
+        return mass.argmax(-1).to(mass.dtype)
 
     def sample(self, params, generator):
         log_mass = self._noisy(self._log_masses(params))
@@ -661,7 +728,7 @@ class JointLikelihood(nn.Module):
         """
         cells = x.split(self.sizes, dim=-1)
         terms = [
-            p.log_prob(cell) for p, cell in zip(self._distributions(params), cells, strict=True)
+            p.log_prob(cell) for p, cell in zip(self.distributions(params), cells, strict=True)
         ]
         # Masked after the density of a filled cell: NaN times 0 would still be NaN, and
         # so would be its gradient.
@@ -669,8 +736,9 @@ class JointLikelihood(nn.Module):
 
     def predict(self, params):
         """Best guess of each cell; (n_draws, ..., n_params) -> (..., n_columns)."""
-        parts = zip(self.blocks, self._split(params), strict=True)
-        return torch.cat([block.predict(part) for block, part in parts], dim=-1)
+        parts = zip(self.blocks, self.distributions(params), strict=True)
+        guesses = [block.predict(partial(_mean_over_draws, p)) for block, p in parts]
+        return torch.cat(guesses, dim=-1)
 
     def sample(self, params, generator):
         """Draw each cell once; (..., n_params) -> (..., n_columns)."""
@@ -680,8 +748,17 @@ class JointLikelihood(nn.Module):
         ]
         return torch.cat(draws, dim=-1)
 
-    def _distributions(self, params):
+    def distributions(self, params):
+        """Distribution of the cells of each block; list of batch shapes (..., c)."""
         return [b(part) for b, part in zip(self.blocks, self._split(params), strict=True)]
+
+    def params_by_column(self):
+        """Which of the decoder's outputs each column takes; list of slices."""
+        widths = [
+            b.n_params for b, c in zip(self.blocks, self.sizes, strict=True) for _ in range(c)
+        ]
+        ends = accumulate(widths)
+        return [slice(end - width, end) for end, width in zip(ends, widths, strict=True)]
 
     def _split(self, params):
         """Cut the decoder's output into blocks of (..., c, n_params)."""
@@ -695,3 +772,23 @@ def _draw(draw, shape, like, generator):
 
 def _with_atom(draws, logits, generator):
     return draws * (_draw(torch.rand, draws.shape, draws, generator) >= logits.sigmoid())
+
+
+def _mean_over_draws(p, function):
+    return function(p).mean(0)
+
+
+def _where_reached(cdf, level, start):
+    """Smallest x with ``cdf(x) >= level``: widen a bracket around `start`, and halve it."""
+    low, high = start - 1, start + 1
+    for exponent in range(_MOST_DOUBLINGS):
+        too_high, too_low = cdf(low) >= level, cdf(high) < level
+        if not (too_high | too_low).any():
+            break
+        low = torch.where(too_high, low - 2.0**exponent, low)
+        high = torch.where(too_low, high + 2.0**exponent, high)
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        is_reached = cdf(middle) >= level
+        low, high = torch.where(is_reached, low, middle), torch.where(is_reached, middle, high)
+    return high

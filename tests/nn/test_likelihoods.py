@@ -20,6 +20,7 @@ SUPPORT = {"binary": np.arange(2.0), "count": np.arange(4000) / 4}
 SUPPORT |= dict.fromkeys(("category", "ordered"), np.arange(5.0))
 # As many of each row as a family takes.
 PARAMS = [[0.0, 0.0, 0.0], [1.5, -2.0, 0.5], [-3.0, 4.0, 0.0]]
+NUMBERS = [n for n, family in LIKELIHOODS.items() if DOMAINS[family.domain].has_interval]
 WITH_MEAN = [n for n in LIKELIHOODS if n not in ("spike_slab", "categorical", "ordinal")]
 LEARNED = [-3.0, 0.0, 1.5]  # value of every weight of the likelihood itself
 
@@ -192,9 +193,21 @@ def test_a_level_is_predicted_by_its_mean_mass(name):
 
 
 def test_the_spike_is_predicted_where_it_is_more_likely_than_not():
-    params = tensor([[[2.0, -1.0], [2.0, 1.0]]])
-    family = LIKELIHOODS["spike_slab"]([column("spike_slab")] * 2)
-    assert family.predict(params).tolist() == [2.0, 0.0]
+    joint = JointLikelihood([(LIKELIHOODS["spike_slab"], [column("spike_slab")] * 2)])
+    assert joint.predict(tensor([[2.0, -1.0, 2.0, 1.0]])).tolist() == [2.0, 0.0]
+
+
+@pytest.mark.parametrize("level", [0.01, 0.05, 0.5, 0.95, 0.999])
+@pytest.mark.parametrize("name", NUMBERS)
+def test_quantiles_are_those_of_scipy_of_the_mixture_over_draws(name, level):
+    params = [cut(name, row) for row in PARAMS]
+    oracles = [ORACLES[name](row, 0.0) for row in params]
+    (family,) = block(name).blocks
+    p = family(tensor(params).unsqueeze(1))
+    x = family.quantile(lambda function: function(p).mean(0), level).item()
+    step = {"count": 0.25}.get(family.domain, 1e-6)
+    below, above = (np.mean([o.cdf(at) for o in oracles]) for at in (x - step, x + 1e-6))
+    assert below <= level <= above
 
 
 def test_an_unseen_level_has_the_mass_that_is_documented_and_no_level_has_less():
