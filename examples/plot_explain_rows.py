@@ -31,3 +31,14 @@ ExplanationDisplay.from_estimator(detector, others, row=others.index.get_loc(307
 
 parts = detector.explain(others.loc[[3075]])
 print(parts.iloc[0].round(2).nlargest(4))
+
+# %%
+# What the model expected of these cells, given the patient's others: a value, and an interval
+# that holds nine healthy patients of ten like this one. Flags and levels have the probability of
+# the level observed instead.
+
+expected = detector.expected(others.loc[[3075]])
+for column in ("TSH", "T3", "TT4"):
+    _, low, high = expected[column].iloc[0]
+    print(f"{column}: {others.at[3075, column]:g}, expected {low:.3g} to {high:.3g}")
+print(expected["referral_source"])
