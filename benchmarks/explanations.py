@@ -31,6 +31,7 @@ from skvae import VAEAnomalyDetector
 
 N_ROWS = 500
 Z_95 = 1.6449  # of the ends of a 90 % interval
+SMALLEST_SCALE = 0.05  # of a cell, in standard deviations of its column
 
 
 class Explained:
@@ -51,18 +52,22 @@ class Explained:
 class Unexpected(Explained):
     """Distance of each cell from what skvae expects given the others, as if normal."""
 
+    def fit(self, frame):
+        """Fit rows as they are."""
+        super().fit(frame)
+        self.floors = SMALLEST_SCALE * frame.std(numeric_only=True)
+
     def blame(self, frame):
         """Return nats by column."""
         expected = self.detector.expected(frame)
         return pd.DataFrame({name: self._nats(frame[name], expected[name]) for name in frame})
 
-    @staticmethod
-    def _nats(cells, expected):
+    def _nats(self, cells, expected):
         if "probability" in expected:
             return -np.log(expected["probability"])
         middle = (expected["lower"] + expected["upper"]) / 2
         scale = (expected["upper"] - expected["lower"]) / (2 * Z_95)
-        return ((cells - middle) / scale.clip(lower=1e-9)) ** 2 / 2
+        return ((cells - middle) / scale.clip(lower=self.floors[cells.name] or 1.0)) ** 2 / 2
 
 
 class Encoded:
