@@ -1,14 +1,17 @@
 """What both estimators share: the only file that sees both tables and torch."""
 
 import math
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 from functools import partial
 from numbers import Integral
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import pandas as pd
 import torch
+from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, clone
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
@@ -28,7 +31,7 @@ from ._checks import (
 from ._plain import Reader, Writer
 from ._progress import CallbackSupportMixin, Progress, n_tasks, with_callbacks
 from ._table import TableEncoder, read_table
-from ._training import EVALUATION_SIZE, train
+from ._training import EVALUATION_SIZE, pass_over, train
 from .nn import (
     ACTIVATIONS,
     DIVERGENCES,
@@ -67,6 +70,11 @@ _ROBUST_MEMBER = {
     "n_iter_no_change": None,
     "verbose": 0,
 }
+# Parameters that say what there is to train: they stay while a training goes on.
+_ARCHITECTURE = (
+    *("latent_dim", "hidden_layer_sizes", "activation", "posterior", "prior", "prior_params"),
+    *("likelihoods", "min_frequency", "max_categories", "missing", "robust_weight"),
+)
 _TRIMMING = 0.2  # share of each of its batches that does not count
 _REFERENCE_ROWS = 10_000  # of the training table, from which medians are taken
 
@@ -115,7 +123,18 @@ _RULES = {
         constant(None),
     ),
     "verbose": kind("a bool or an int", lambda value: isinstance(value, Integral)),
+    "warm_start": kind("a bool", lambda value: isinstance(value, (bool, np.bool_))),
 }
+
+
+class _Seeds(NamedTuple):
+    """Seeds of all that a training draws, in the order in which they are drawn."""
+
+    model: int
+    draws: int
+    training: int
+    robust_model: int
+    robust_training: int
 
 
 class BaseVAE(CallbackSupportMixin, BaseEstimator):
@@ -125,32 +144,33 @@ class BaseVAE(CallbackSupportMixin, BaseEstimator):
 
     def __init__(
         self,
-        latent_dim="auto",
-        hidden_layer_sizes=(128, 128),
-        activation="silu",
-        likelihoods="auto",
-        min_frequency=None,
-        max_categories=100,
-        missing="ignore",
-        posterior="diagonal",
-        prior="vamp",
-        prior_params=None,
-        divergence=None,
-        divergence_weight=1.0,
-        beta=1.0,
-        capacity=None,
-        learning_rate_init=3e-3,
-        batch_size="auto",
-        max_steps="auto",
-        validation_fraction=0.1,
-        n_iter_no_change=10,
-        robust_weight=0.35,
-        bound="elbo",
-        n_draws=8,
-        device="auto",
-        random_state=None,
-        verbose=0,
-    ):
+        latent_dim: int | str = "auto",
+        hidden_layer_sizes: Sequence[int] = (128, 128),
+        activation: str = "silu",
+        likelihoods: str | type | Mapping[Any, str | type] = "auto",
+        min_frequency: float | None = None,
+        max_categories: int | None = 100,
+        missing: str = "ignore",
+        posterior: str | type = "diagonal",
+        prior: str | type = "vamp",
+        prior_params: dict[str, Any] | None = None,
+        divergence: str | Callable[..., Any] | None = None,
+        divergence_weight: float = 1.0,
+        beta: float = 1.0,
+        capacity: float | None = None,
+        learning_rate_init: float = 3e-3,
+        batch_size: int | str = "auto",
+        max_steps: int | str = "auto",
+        validation_fraction: float = 0.1,
+        n_iter_no_change: int | None = 10,
+        robust_weight: float = 0.35,
+        bound: str = "elbo",
+        n_draws: int = 8,
+        device: Any = "auto",
+        random_state: int | np.random.RandomState | None = None,
+        verbose: int = 0,
+        warm_start: bool = False,
+    ) -> None:
         self.latent_dim = latent_dim
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
@@ -176,8 +196,9 @@ class BaseVAE(CallbackSupportMixin, BaseEstimator):
         self.device = device
         self.random_state = random_state
         self.verbose = verbose
+        self.warm_start = warm_start
 
-    def fit(self, X, y=None):
+    def fit(self, X: ArrayLike, y: ArrayLike | None = None) -> Self:
         """Fit the model to the rows of a table.
 
         Parameters
@@ -198,13 +219,46 @@ class BaseVAE(CallbackSupportMixin, BaseEstimator):
         ValueError, TypeError
             If a parameter is out of range, of a wrong kind or in conflict with another,
             if X is no dense table with at least two rows, if a column holds dates or an
-            infinite number or does not fit its noise model, or if training diverges.
+            infinite number or does not fit its noise model, or if training diverges. With
+            ``warm_start=True`` also as `partial_fit`.
         """
         with _undone_if_it_fails(self):
+            if not self.warm_start:
+                self._forget()
             self._fit(X, y)
         return self
 
-    def score_samples(self, X):
+    def partial_fit(self, X: ArrayLike, y: ArrayLike | None = None) -> Self:
+        """Go on with the training by one pass over a block of rows.
+
+        Each row counts once, at a constant learning rate, and none is held out. The first
+        call also learns the encoding of the columns: their units, levels and noise models.
+
+        Parameters
+        ----------
+        X : array-like or DataFrame of shape (n_samples, n_features)
+            The first block should be like the others: a few thousand rows drawn at random
+            from all. Levels that come later are unseen ones.
+        y : array-like of shape (n_samples,), default=None
+            As in `fit`; with ``use_labels=True`` a block need not hold an anomaly.
+
+        Returns
+        -------
+        self : estimator
+            A call that fails leaves every fitted attribute as it was.
+
+        Raises
+        ------
+        ValueError, TypeError
+            As `fit`. From the second call on also if X has other columns than the first
+            block, or if a parameter was changed that says what there is to train, such as
+            `hidden_layer_sizes`, `prior` or `likelihoods`.
+        """
+        with _undone_if_it_fails(self):
+            self._partial_fit(X, y)
+        return self
+
+    def score_samples(self, X: ArrayLike) -> np.ndarray:
         """Bound on the log density of each row, in nats; higher is more normal.
 
         Parameters
@@ -228,7 +282,7 @@ class BaseVAE(CallbackSupportMixin, BaseEstimator):
         """
         return self._by_chunk(self._scores, self._read(X))
 
-    def negative_elbo(self, X):
+    def negative_elbo(self, X: ArrayLike) -> np.ndarray:
         """Negative evidence lower bound of each row in nats: the anomaly score.
 
         Parameters
@@ -247,7 +301,7 @@ class BaseVAE(CallbackSupportMixin, BaseEstimator):
         """
         return -self._by_chunk(self._elbo, self._read(X))
 
-    def explain(self, X):
+    def explain(self, X: ArrayLike) -> np.ndarray | pd.DataFrame:
         """Which columns make a row odd, in nats.
 
         Parameters
@@ -276,7 +330,7 @@ class BaseVAE(CallbackSupportMixin, BaseEstimator):
         columns = [*raw.names, "kl", "baseline"]
         return pd.DataFrame(parts, index=X.index if hasattr(X, "iloc") else None, columns=columns)
 
-    def expected(self, X, coverage=0.9):
+    def expected(self, X: ArrayLike, coverage: float = 0.9) -> pd.DataFrame:
         """Value and interval that the model expects of each cell, given the row's others.
 
         Each cell is hidden in turn, and inferred from all others that are observed.
@@ -324,7 +378,7 @@ class BaseVAE(CallbackSupportMixin, BaseEstimator):
         cells = self._by_chunk(partial(self._expected, coverage=coverage), raw)
         return self.table_.expected(raw, cells, X.index if hasattr(X, "iloc") else None)
 
-    def score(self, X, y=None):
+    def score(self, X: ArrayLike, y: object = None) -> float:
         """Mean evidence lower bound of the rows, in nats; higher is better.
 
         Parameters
@@ -344,7 +398,9 @@ class BaseVAE(CallbackSupportMixin, BaseEstimator):
         """
         return float(-self.negative_elbo(X).mean())
 
-    def sample(self, n_samples=1, random_state=None):
+    def sample(
+        self, n_samples: int = 1, random_state: int | np.random.RandomState | None = None
+    ) -> np.ndarray | pd.DataFrame:
         """Draw new rows from the fitted model.
 
         Parameters
@@ -374,7 +430,12 @@ class BaseVAE(CallbackSupportMixin, BaseEstimator):
             cells = self.model_.likelihood.sample(params, generator).numpy()
         return self.table_.in_container(self.table_.decode(cells))
 
-    def impute(self, X, n_draws=None, random_state=None):
+    def impute(
+        self,
+        X: ArrayLike,
+        n_draws: int | None = None,
+        random_state: int | np.random.RandomState | None = None,
+    ) -> np.ndarray | pd.DataFrame | list[np.ndarray | pd.DataFrame]:
         """Fill the holes of a table given the other cells of each row.
 
         Parameters
@@ -441,52 +502,155 @@ class BaseVAE(CallbackSupportMixin, BaseEstimator):
         self._check()
         device = _training_device(self)
         random_state = _random_state(self.random_state)
-        raw = read_table(X, min_rows=2)
-        validate_data(self, X, skip_check_array=True)
-        families, names = self._families(raw)
-        self.table_ = TableEncoder(
-            {name: family.domain for name, family in families.items()},
-            min_frequency=self.min_frequency,
-            max_categories=self.max_categories,
-            missing=self.missing,
-        )
-        anomalous = self._known_anomalies(y, len(raw.values))
+        raw = self._read_to_fit(X, min_rows=2)
+        anomalous = self._known_anomalies(y, len(raw.values), fewest=1, fewest_others=2)
         held_out, kept = self._split(np.flatnonzero(~anomalous), random_state)
+        seeds = self._seeds(random_state)
         # All rows are checked, but those held out have no part in the columns' units.
-        table = self.table_.fit(raw, names).fit(raw.take(kept), names).encode(raw)
-        blocks = [(families[name], columns) for name, columns in self.table_.blocks()]
+        table = self._encode_to_fit(raw, kept)
         # More rows than the steps can visit, or than judge the weights, are not looked at.
         kept = kept[: self._n_steps(len(kept)) * self._batch_size()]
         judges = held_out[:EVALUATION_SIZE]
         fitted, judges, repelled = (table.take(rows) for rows in (kept, judges, anomalous))
-        model = self._model(blocks, fitted, random_state)
-        self.draws_ = _scoring.draws(self.n_draws, model.latent_dim, _seed(random_state))
         n_steps = self._n_steps(len(kept))
+        model, *robust = self._models_to_train(raw, fitted, seeds)
+        self.draws_ = _scoring.draws(self.n_draws, model.latent_dim, seeds.draws)
         context = self._init_callback_context(max_subtasks=n_tasks(n_steps))
         progress = Progress(context, estimator=self, X=X, y=y)
-
-        def as_if_ended():
-            ended = _shallow_copy(self)
-            ended._rest([deepcopy(model)], fitted)
-            ended._set_threshold(raw, anomalous, ended._by_chunk(ended._scores, raw.take(held_out)))
-            return {name: value for name, value in vars(ended).items() if name.endswith("_")}
-
-        steps = progress.steps(n_steps, as_if_ended)
-        history = self._train(model, fitted, judges, repelled, device, random_state, steps=steps)
+        as_if_ended = partial(self._as_if_ended, model, fitted, raw, held_out, anomalous)
+        history = self._train(
+            *(model, fitted, judges, repelled, device, seeds.training),
+            steps=progress.steps(n_steps, as_if_ended),
+        )
         progress.end_steps(as_if_ended)
-        shift = self.table_.log_jacobian(fitted.values).sum(axis=1).mean()
-        for key in ("train", "validation"):
-            history[key] = [float(elbo + shift) for elbo in history[key]]
-        self.history_, self.n_steps_ = history, max(history["step"], default=0)
-        models = [model]
-        if self.robust_weight > 0 and len(raw.values) >= _FEWEST_ROWS_TO_HOLD_OUT:
+        self._note(history, fitted)
+        for member in robust:
             fit_robust = partial(
-                self._robust_member, blocks, fitted, repelled, device, random_state
+                self._train_robust, member, fitted, repelled, device, seeds.robust_training
             )
-            models.append(progress.run("robust member", fit_robust))
-        self._rest(models, fitted)
+            progress.run("robust member", fit_robust)
+        self._rest([model, *robust], fitted)
+        self.optimizers_ = []
         self._set_threshold(raw, anomalous, self._unseen_scores(X, y, raw, held_out, anomalous))
         progress.end()
+
+    def _partial_fit(self, X, y):
+        self._check()
+        device = _training_device(self)
+        is_first = not self.__sklearn_is_fitted__()
+        raw = self._read_to_fit(X, min_rows=2 if is_first else 1)
+        anomalous = self._known_anomalies(y, len(raw.values), fewest=0, fewest_others=1)
+        seeds = self._seeds(_random_state(self.random_state))
+        rows = np.flatnonzero(~anomalous)
+        table = self._encode_to_fit(raw, rows)
+        fitted, repelled = table.take(rows), table.take(anomalous)
+        models = self._models_to_train(raw, fitted, seeds)
+        if is_first:
+            self.draws_ = _scoring.draws(self.n_draws, models[0].latent_dim, seeds.draws)
+        members = zip(
+            (self, self._robust_settings()),
+            models,
+            (0.0, _TRIMMING),
+            getattr(self, "optimizers_", []) or [None] * len(models),
+            (seeds.training, seeds.robust_training),
+            strict=False,  # there may be no robust member
+        )
+        passes = [
+            pass_over(
+                model.to(device, torch.float32),
+                _tensors(fitted, device, torch.float32),
+                state,
+                trimming=trimming,
+                **settings._objective(repelled, device, seed),
+            )
+            for settings, model, trimming, state, seed in members
+        ]
+        elbo, n_steps, _ = passes[0]
+        self._note({"step": [n_steps], "train": [elbo], "validation": [math.nan]}, fitted)
+        self._rest(models, fitted)
+        self.optimizers_ = [state for _, _, state in passes]
+        self._set_threshold(raw, anomalous, np.empty(0))
+
+    def _forget(self):
+        """Leave nothing that was fitted."""
+        for name in [name for name in vars(self) if name.endswith("_")]:
+            delattr(self, name)
+
+    def _read_to_fit(self, X, min_rows):
+        """Read a table to go on with, or one to begin with where nothing is fitted."""
+        if self.__sklearn_is_fitted__():
+            self._check_architecture()
+            return self._read(X, min_rows)
+        raw = read_table(X, min_rows=min_rows)
+        validate_data(self, X, skip_check_array=True)
+        return raw
+
+    def _architecture(self):
+        return {name: deepcopy(getattr(self, name)) for name in _ARCHITECTURE}
+
+    def _check_architecture(self):
+        for name, fitted in self.architecture_.items():
+            value = getattr(self, name)
+            if value != fitted and _as_list(value) != _as_list(fitted):
+                raise ValueError(
+                    f"The {name!r} parameter of {type(self).__name__} was {fitted!r} when the "
+                    f"training began, and cannot be {value!r} while it goes on. Set it back, or "
+                    "begin anew with fit and warm_start=False."
+                )
+
+    def _encode_to_fit(self, raw, kept):
+        """Encode a table; where nothing is fitted, learn how from some of its rows."""
+        if not self.__sklearn_is_fitted__():
+            families, names = self._families(raw)
+            encoder = TableEncoder(
+                {name: family.domain for name, family in families.items()},
+                min_frequency=self.min_frequency,
+                max_categories=self.max_categories,
+                missing=self.missing,
+            )
+            self.table_ = encoder.fit(raw, names).fit(raw.take(kept), names)
+            self.architecture_ = self._architecture()
+        return self.table_.encode(raw)
+
+    def _models_to_train(self, raw, table, seeds):
+        """Copy the models at hand, or make new ones: the main one, and the robust one if any."""
+        if self.__sklearn_is_fitted__():
+            return [deepcopy(model).requires_grad_(True).train() for _, model in self.members_]
+        families, _ = self._families(raw)
+        blocks = [(families[name], columns) for name, columns in self.table_.blocks()]
+        models = [self._model(blocks, table, seeds.model)]
+        if self.robust_weight > 0 and len(raw.values) >= _FEWEST_ROWS_TO_HOLD_OUT:
+            blocks = [(family.robust or family, columns) for family, columns in blocks]
+            models.append(self._robust_settings()._model(blocks, table, seeds.robust_model))
+        return models
+
+    def _seeds(self, random_state):
+        """Seeds of what is drawn next, other ones for each part of a training that goes on."""
+        n_steps = getattr(self, "n_steps_", 0)
+        seeds = _Seeds(*(_seed(random_state) for _ in _Seeds._fields))
+        return seeds._replace(
+            training=seeds.training + n_steps, robust_training=seeds.robust_training + n_steps
+        )
+
+    def _note(self, history, table):
+        """Append to the history of a training, in the columns' own units."""
+        shift = self.table_.log_jacobian(table.values).sum(axis=1).mean()
+        before = getattr(self, "history_", {"step": [], "train": [], "validation": []})
+        n_before = getattr(self, "n_steps_", 0)
+        self.history_ = {
+            "step": before["step"] + [n_before + step for step in history["step"]],
+            "train": before["train"] + [float(elbo + shift) for elbo in history["train"]],
+            "validation": before["validation"]
+            + [float(elbo + shift) for elbo in history["validation"]],
+        }
+        self.n_steps_ = max(self.history_["step"], default=0)
+
+    def _as_if_ended(self, model, table, raw, held_out, anomalous):
+        """Fitted attributes as if training ended with the weights that a model has now."""
+        ended = _shallow_copy(self)
+        ended._rest([deepcopy(model)], table)
+        ended._set_threshold(raw, anomalous, ended._by_chunk(ended._scores, raw.take(held_out)))
+        return {name: value for name, value in vars(ended).items() if name.endswith("_")}
 
     def _rest(self, models, table):
         """Take over trained models: the main one and the robust one, if there is one."""
@@ -503,7 +667,7 @@ class BaseVAE(CallbackSupportMixin, BaseEstimator):
     def _set_threshold(self, raw, anomalous, scores):
         """Derive a threshold from the scores of calibration rows, in an estimator that has one."""
 
-    def _known_anomalies(self, y, n):
+    def _known_anomalies(self, y, n, *, fewest, fewest_others):
         """Which of n rows y says are anomalies: none, for an estimator that ignores it."""
         return np.zeros(n, dtype=bool)
 
@@ -560,18 +724,19 @@ class BaseVAE(CallbackSupportMixin, BaseEstimator):
         n_held_out = min(n_held_out, n - 1)
         return order[:n_held_out], order[n_held_out:]
 
-    def _robust_member(self, blocks, table, repelled, device, random_state):
-        """Fit a short and simple model to the rows of each batch that it finds usual."""
-        robust = clone(self).set_params(**_ROBUST_MEMBER)
-        robust.max_steps = min(robust.max_steps, self._n_steps(len(table.values)))
-        blocks = [(family.robust or family, columns) for family, columns in blocks]
-        model = robust._model(blocks, table, random_state)
-        nothing = table.take(slice(0))
-        robust._train(model, table, nothing, repelled, device, random_state, trimming=_TRIMMING)
-        return model
+    def _robust_settings(self):
+        """Make an estimator whose parameters are those of the robust member."""
+        return clone(self).set_callbacks().set_params(**_ROBUST_MEMBER)
 
-    def _model(self, blocks, table, random_state):
-        generator = torch.Generator().manual_seed(_seed(random_state))
+    def _train_robust(self, model, table, repelled, device, seed):
+        """Train a short and simple model on the rows of each batch that it finds usual."""
+        robust = self._robust_settings()
+        robust.max_steps = min(robust.max_steps, self._n_steps(len(table.values)))
+        nothing = table.take(slice(0))
+        robust._train(model, table, nothing, repelled, device, seed, trimming=_TRIMMING)
+
+    def _model(self, blocks, table, seed):
+        generator = torch.Generator().manual_seed(seed)
         automatic = min(table.values.shape[1], 8)
         return VAE(
             JointLikelihood(blocks),
@@ -593,30 +758,35 @@ class BaseVAE(CallbackSupportMixin, BaseEstimator):
             return self.max_steps
         return int(np.clip(100 * n / 256, 300, 2000))
 
-    def _train(self, model, table, held_out, repelled, device, random_state, **settings):
-        divergence = DIVERGENCES.get(self.divergence, self.divergence)
+    def _train(self, model, table, held_out, repelled, device, seed, **settings):
         return train(
             model.to(device, torch.float32),
             _tensors(table, device, torch.float32),
             _tensors(held_out, device, torch.float32),
             max_steps=self._n_steps(len(table.values)),
-            batch_size=self._batch_size(),
-            learning_rate=self.learning_rate_init,
             n_iter_no_change=self.n_iter_no_change,
-            beta=self.beta,
-            capacity=self.capacity,
-            divergence=divergence,
-            divergence_weight=self.divergence_weight,
-            repelled=_tensors(repelled, device, torch.float32),
-            generator=torch.Generator(device).manual_seed(_seed(random_state)),
             verbose=self.verbose,
+            **self._objective(repelled, device, seed),
             **settings,
         )
 
-    def _read(self, X):
-        """Read and check a table to be scored."""
+    def _objective(self, repelled, device, seed):
+        """Make what all trainings take: what is lowered, and in which steps."""
+        return {
+            "batch_size": self._batch_size(),
+            "learning_rate": self.learning_rate_init,
+            "beta": self.beta,
+            "capacity": self.capacity,
+            "divergence": DIVERGENCES.get(self.divergence, self.divergence),
+            "divergence_weight": self.divergence_weight,
+            "repelled": _tensors(repelled, device, torch.float32),
+            "generator": torch.Generator(device).manual_seed(seed),
+        }
+
+    def _read(self, X, min_rows=1):
+        """Read a table and check that its columns are those that were fitted."""
         check_is_fitted(self)
-        raw = read_table(X)
+        raw = read_table(X, min_rows=min_rows)
         validate_data(self, X, skip_check_array=True, reset=False)
         self.table_.check(raw)
         return raw
@@ -751,6 +921,11 @@ def scoring_device(name):
     device = torch.device("cuda" if name == "auto" else name)
     is_present = device.type == "cuda" and (device.index or 0) < torch.cuda.device_count()
     return device if is_present else torch.device("cpu")
+
+
+def _as_list(value):
+    """Make a list of a tuple: to the networks they are the same."""
+    return list(value) if isinstance(value, (list, tuple)) else value
 
 
 def _listed(names):

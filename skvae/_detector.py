@@ -1,6 +1,10 @@
 """VAEAnomalyDetector: what is about anomalies."""
 
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Self
+
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.base import OutlierMixin, clone
 from sklearn.metrics import average_precision_score
 from sklearn.model_selection import KFold, cross_validate
@@ -122,6 +126,9 @@ default=None
         Source of all randomness: an int makes fits repeatable.
     verbose : int or bool, default=0
         Whether to show a progress bar.
+    warm_start : bool, default=False
+        Whether `fit` continues from the weights and the encoding at hand. A row held out now
+        may have been fitted before then, unless `random_state` is an int and X the same.
     contamination : float or "auto", default="auto"
         A float in (0, 0.5] puts the threshold where that share of the rows passed to
         `fit` is below. "auto" puts it by `false_alarm_rate`.
@@ -154,9 +161,15 @@ default=None
         How columns are encoded; ``table_.columns_`` states each one's noise model.
     history_ : dict of str to list
         By ``step``: the ELBO in nats per row of the batches since the entry before,
-        ``train``, and of held-out rows, ``validation`` (NaN without any).
+        ``train``, and of held-out rows, ``validation`` (NaN without any). A
+        pandas.DataFrame takes it as it is.
     n_steps_ : int
-        Steps taken, up to the last evaluation if the fit was interrupted.
+        Steps taken, up to the last evaluation if the fit was interrupted; with those before
+        if training went on.
+    architecture_ : dict
+        Parameters that cannot change while a training goes on, as they were at its start.
+    optimizers_ : list of dict
+        State of each member's optimiser after `partial_fit`, to go on with; [] after `fit`.
     draws_ : ndarray of shape (n_draws, 1, latent_dim)
         Standard normal noise shared by all scores.
     baseline_ : ndarray of shape (n_features + 1,)
@@ -221,36 +234,37 @@ default=None
 
     def __init__(
         self,
-        latent_dim="auto",
-        hidden_layer_sizes=(128, 128),
-        activation="silu",
-        likelihoods="auto",
-        min_frequency=None,
-        max_categories=100,
-        missing="ignore",
-        posterior="diagonal",
-        prior="vamp",
-        prior_params=None,
-        divergence=None,
-        divergence_weight=1.0,
-        beta=1.0,
-        capacity=None,
-        learning_rate_init=3e-3,
-        batch_size="auto",
-        max_steps="auto",
-        validation_fraction=0.1,
-        n_iter_no_change=10,
-        robust_weight=0.35,
-        bound="elbo",
-        n_draws=8,
-        device="auto",
-        random_state=None,
-        verbose=0,
-        contamination="auto",
-        false_alarm_rate=0.01,
-        cv="auto",
-        use_labels=False,
-    ):
+        latent_dim: int | str = "auto",
+        hidden_layer_sizes: Sequence[int] = (128, 128),
+        activation: str = "silu",
+        likelihoods: str | type | Mapping[Any, str | type] = "auto",
+        min_frequency: float | None = None,
+        max_categories: int | None = 100,
+        missing: str = "ignore",
+        posterior: str | type = "diagonal",
+        prior: str | type = "vamp",
+        prior_params: dict[str, Any] | None = None,
+        divergence: str | Callable[..., Any] | None = None,
+        divergence_weight: float = 1.0,
+        beta: float = 1.0,
+        capacity: float | None = None,
+        learning_rate_init: float = 3e-3,
+        batch_size: int | str = "auto",
+        max_steps: int | str = "auto",
+        validation_fraction: float = 0.1,
+        n_iter_no_change: int | None = 10,
+        robust_weight: float = 0.35,
+        bound: str = "elbo",
+        n_draws: int = 8,
+        device: Any = "auto",
+        random_state: int | np.random.RandomState | None = None,
+        verbose: int = 0,
+        warm_start: bool = False,
+        contamination: float | str = "auto",
+        false_alarm_rate: float = 0.01,
+        cv: int | str | None = "auto",
+        use_labels: bool = False,
+    ) -> None:
         super().__init__(
             latent_dim=latent_dim,
             hidden_layer_sizes=hidden_layer_sizes,
@@ -277,13 +291,14 @@ default=None
             device=device,
             random_state=random_state,
             verbose=verbose,
+            warm_start=warm_start,
         )
         self.contamination = contamination
         self.false_alarm_rate = false_alarm_rate
         self.cv = cv
         self.use_labels = use_labels
 
-    def decision_function(self, X):
+    def decision_function(self, X: ArrayLike) -> np.ndarray:
         """Score of each row above the threshold, in nats; negative for anomalies.
 
         Parameters
@@ -302,7 +317,7 @@ default=None
         """
         return self.score_samples(X) - self.offset_
 
-    def predict(self, X):
+    def predict(self, X: ArrayLike) -> np.ndarray:
         """Label of each row: +1 for normal, -1 for anomalous.
 
         Parameters
@@ -321,7 +336,7 @@ default=None
         """
         return np.where(self.decision_function(X) >= 0, 1, -1)
 
-    def p_values(self, X):
+    def p_values(self, X: ArrayLike) -> np.ndarray:
         """Conformal p-value of each row: how rarely a normal row scores as low.
 
         Parameters
@@ -370,12 +385,12 @@ default=None
         if len(self.calibration_scores_) == 0:
             raise ValueError(
                 f"No row calibrates this {type(self).__name__}, which was fitted with "
-                f"validation_fraction={self.validation_fraction!r} and cv={self.cv!r}. Call "
-                "calibrate(X_normal), or fit with cv=5."
+                f"validation_fraction={self.validation_fraction!r} and cv={self.cv!r}, or by "
+                "partial_fit. Call calibrate(X_normal), or fit with cv=5."
             )
         return p_values(scores, self.calibration_scores_)
 
-    def detect(self, X, fdr=0.05):
+    def detect(self, X: ArrayLike, fdr: float = 0.05) -> np.ndarray:
         """Select the anomalies among some rows with a bounded share of false discoveries.
 
         Parameters
@@ -414,7 +429,7 @@ default=None
         real(0, 1, "neither").check("fdr", fdr, self)
         return discoveries(self.p_values(X), fdr)
 
-    def calibrate(self, X):
+    def calibrate(self, X: ArrayLike) -> Self:
         """Let given normal rows calibrate p-values and the threshold.
 
         Parameters
@@ -481,26 +496,26 @@ default=None
         pairs = zip(fits, tests, strict=True)
         return np.concatenate([fit._by_chunk(fit._scores, raw.take(test)) for fit, test in pairs])
 
-    def _known_anomalies(self, y, n):
+    def _known_anomalies(self, y, n, *, fewest, fewest_others):
         if not self.use_labels:
-            return super()._known_anomalies(y, n)
+            return super()._known_anomalies(y, n, fewest=fewest, fewest_others=fewest_others)
         y = np.full(n, 0) if y is None else column_or_1d(y)
         labels = np.unique(y).tolist()
-        if not set(labels) <= {1, -1, 0} or -1 not in labels:
+        if not set(labels) <= {1, -1, 0} or np.sum(y == -1) < fewest:
             raise ValueError(
                 "With use_labels=True y must be 1 for normal rows, -1 for anomalies and 0 for "
-                f"unknown ones, with at least one -1. Got the values {labels[:10]}. If 1 stands "
-                "for an anomaly, pass np.where(y == 1, -1, 0)."
+                f"unknown ones{', with at least one -1' * fewest}. Got the values "
+                f"{labels[:10]}. If 1 stands for an anomaly, pass np.where(y == 1, -1, 0)."
             )
-        if len(y) != n or n - np.sum(y == -1) < 2:
+        if len(y) != n or n - np.sum(y == -1) < fewest_others:
             raise ValueError(
-                f"y must label each row of X, and at least two as no anomaly. Got {len(y)} labels, "
-                f"{np.sum(y == -1)} of them -1, for {n} rows."
+                f"y must label each row of X, and at least {fewest_others} as no anomaly. Got "
+                f"{len(y)} labels, {np.sum(y == -1)} of them -1, for {n} rows."
             )
         return y == -1
 
 
-def anomaly_average_precision(estimator, X, y):
+def anomaly_average_precision(estimator: Any, X: ArrayLike, y: ArrayLike) -> float:
     """Average precision of the anomalies, as a scorer for model selection.
 
     Pass it as ``scoring=anomaly_average_precision``; scikit-learn's own

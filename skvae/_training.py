@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from .nn.vae import objective
 
-__all__ = ["train"]
+__all__ = ["pass_over", "train"]
 
 WARMUP = 0.05  # share of max_steps over which the learning rate rises
 ANNEALING = 0.4  # share of all steps, at the end, over which it falls to 0
@@ -95,35 +95,30 @@ def train(
     ValueError
         When the ELBO is no longer a finite number.
     """
-    optimizer = torch.optim.AdamW(
-        model.parameters(), lr=learning_rate, weight_decay=1e-4, fused=True
-    )
+    optimizer = adam(model, learning_rate)
     schedule = Schedule(max_steps)
     ramp = WARMUP * max_steps if capacity is None else RAMP * max_steps
     monitor = Monitor(model, held_out, schedule, n_iter_no_change, ramp, generator)
-    clip = GRADIENT_NORM * math.sqrt(rows[0].shape[1])
     step = 0
     steps = range(1, max_steps + 1) if steps is None else steps
     bar = tqdm(steps, total=max_steps, disable=not verbose, desc="fit", unit="step")
     try:
         for step, batch in zip(bar, batches(len(rows[0]), batch_size, generator), strict=False):
             optimizer.param_groups[0]["lr"] = learning_rate * schedule.rate(step)
-            hidden_rows = HIDDEN_ROWS * schedule.hiding(step)
-            terms = training_terms(model, rows[0][batch], rows[1][batch], hidden_rows, generator)
-            penalty = 0.0
-            if divergence is not None:
-                with torch.no_grad():
-                    prior_z = model.sample_prior(len(batch), generator)
-                penalty = divergence_weight * divergence(terms.z, prior_z, generator)
-            aim = None if capacity is None else capacity * min(1.0, step / ramp)
-            loss = objective(terms, beta=beta, capacity=aim, divergence=penalty, trimming=trimming)
-            if repelled is not None and len(repelled[0]) > 0:
-                loss = loss + repulsion(model, *repelled, terms, hidden_rows, generator)
-            optimizer.zero_grad()
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(model.parameters(), clip)
-            optimizer.step()
-            monitor.record(step, terms.log_weight().detach().mean())
+            elbo = update(
+                model,
+                optimizer,
+                (rows[0][batch], rows[1][batch]),
+                hidden_rows=HIDDEN_ROWS * schedule.hiding(step),
+                beta=beta,
+                capacity=None if capacity is None else capacity * min(1.0, step / ramp),
+                divergence=divergence,
+                divergence_weight=divergence_weight,
+                repelled=repelled,
+                trimming=trimming,
+                generator=generator,
+            )
+            monitor.record(step, elbo)
             if step == schedule.end < max_steps:
                 break
         if step == schedule.end:
@@ -135,6 +130,141 @@ def train(
         bar.close()
     monitor.restore_best()
     return monitor.history
+
+
+def pass_over(
+    model,
+    rows,
+    optimizer_state=None,
+    *,
+    batch_size,
+    learning_rate,
+    beta,
+    capacity,
+    divergence,
+    divergence_weight,
+    generator,
+    repelled=None,
+    trimming=0.0,
+):
+    """Train `model` in place by one pass over some rows, at a constant learning rate.
+
+    Parameters
+    ----------
+    model, rows, batch_size, learning_rate, beta, divergence, divergence_weight, generator, \
+repelled, trimming
+        As in `train`; the pass is cut into steps of equal sizes, at most `batch_size`.
+    optimizer_state : dict, default=None
+        What the pass before returned, if there was one.
+    capacity : float or None
+        In nats, from the first step on.
+
+    Returns
+    -------
+    elbo : float
+        In nats per row, mean over the rows as they were met.
+    n_steps : int
+    optimizer_state : dict
+        On the CPU.
+
+    Raises
+    ------
+    ValueError
+        When the ELBO is no longer a finite number.
+    """
+    optimizer = adam(model, learning_rate)
+    if optimizer_state is not None:
+        optimizer.load_state_dict(deepcopy(optimizer_state))
+        optimizer.param_groups[0]["lr"] = learning_rate
+    n = len(rows[0])
+    order = torch.randperm(n, generator=generator, device=generator.device)
+    steps, total = order.tensor_split(math.ceil(n / batch_size)), 0.0
+    for batch in steps:
+        elbo = update(
+            model,
+            optimizer,
+            (rows[0][batch], rows[1][batch]),
+            hidden_rows=HIDDEN_ROWS,
+            beta=beta,
+            capacity=capacity,
+            divergence=divergence,
+            divergence_weight=divergence_weight,
+            repelled=repelled,
+            trimming=trimming,
+            generator=generator,
+        )
+        total = total + len(batch) / n * elbo
+    elbo = finite(total, len(steps))
+    state = optimizer.state_dict()
+    state["state"] = {
+        place: {name: value.cpu() for name, value in moments.items()}
+        for place, moments in state["state"].items()
+    }
+    return elbo, len(steps), state
+
+
+def adam(model, learning_rate):
+    """Optimiser of all weights of a model."""
+    return torch.optim.AdamW(model.parameters(), lr=learning_rate, weight_decay=1e-4, fused=True)
+
+
+def update(
+    model,
+    optimizer,
+    batch,
+    *,
+    hidden_rows,
+    beta,
+    capacity,
+    divergence,
+    divergence_weight,
+    repelled,
+    trimming,
+    generator,
+):
+    """Take one step of the optimiser; return the mean ELBO of the batch before it.
+
+    Parameters
+    ----------
+    model : VAE
+    optimizer : torch.optim.Optimizer
+    batch : (x, observed), each a Tensor of shape (n, n_columns)
+    hidden_rows : float in [0, 1]
+        As in `training_terms`.
+    beta, divergence, divergence_weight, repelled, trimming, generator
+        As in `train`.
+    capacity : float or None
+        KL divergence in nats to aim at in this step.
+
+    Returns
+    -------
+    elbo : Tensor, scalar
+    """
+    terms = training_terms(model, *batch, hidden_rows, generator)
+    penalty = 0.0
+    if divergence is not None:
+        with torch.no_grad():
+            prior_z = model.sample_prior(len(terms.z), generator)
+        penalty = divergence_weight * divergence(terms.z, prior_z, generator)
+    loss = objective(terms, beta=beta, capacity=capacity, divergence=penalty, trimming=trimming)
+    if repelled is not None and len(repelled[0]) > 0:
+        loss = loss + repulsion(model, *repelled, terms, hidden_rows, generator)
+    optimizer.zero_grad()
+    loss.backward()
+    clip = GRADIENT_NORM * math.sqrt(batch[0].shape[1])
+    torch.nn.utils.clip_grad_norm_(model.parameters(), clip)
+    optimizer.step()
+    return terms.log_weight().detach().mean()
+
+
+def finite(elbo, step):
+    """Give the ELBO as a float; raise ValueError where it is no finite number."""
+    elbo = float(elbo)
+    if not math.isfinite(elbo):
+        raise ValueError(
+            f"Training diverged: the ELBO was {elbo} at step {step}. Lower learning_rate_init."
+        )
+    return elbo
 
 
 class Schedule:
@@ -232,12 +362,7 @@ class Monitor:
             )
 
     def _judge(self, step):
-        batch_elbo = float(torch.stack(self._batch_elbos).mean())
-        if not math.isfinite(batch_elbo):
-            raise ValueError(
-                f"Training diverged: the ELBO was {batch_elbo} at step {step}. "
-                "Lower learning_rate_init."
-            )
+        batch_elbo = finite(torch.stack(self._batch_elbos).mean(), step)
         self._batch_elbos.clear()
         held_out_elbo = self._held_out_elbo()
         for key, value in zip(self.history, (step, batch_elbo, held_out_elbo), strict=True):

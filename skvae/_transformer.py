@@ -1,6 +1,7 @@
 """VAETransformer: what is about codes."""
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted
@@ -118,6 +119,9 @@ default=None
         Source of all randomness: an int makes fits repeatable.
     verbose : int or bool, default=0
         Whether to show a progress bar.
+    warm_start : bool, default=False
+        Whether `fit` continues from the weights and the encoding at hand. A row held out now
+        may have been fitted before then, unless `random_state` is an int and X the same.
 
     Attributes
     ----------
@@ -129,9 +133,15 @@ default=None
         How columns are encoded; ``table_.columns_`` states each one's noise model.
     history_ : dict of str to list
         By ``step``: the ELBO in nats per row of the batches since the entry before,
-        ``train``, and of held-out rows, ``validation`` (NaN without any).
+        ``train``, and of held-out rows, ``validation`` (NaN without any). A
+        pandas.DataFrame takes it as it is.
     n_steps_ : int
-        Steps taken, up to the last evaluation if the fit was interrupted.
+        Steps taken, up to the last evaluation if the fit was interrupted; with those before
+        if training went on.
+    architecture_ : dict
+        Parameters that cannot change while a training goes on, as they were at its start.
+    optimizers_ : list of dict
+        State of each member's optimiser after `partial_fit`, to go on with; [] after `fit`.
     draws_ : ndarray of shape (n_draws, 1, latent_dim)
         Standard normal noise shared by all scores.
     baseline_ : ndarray of shape (n_features + 1,)
@@ -164,7 +174,7 @@ default=None
     True
     """
 
-    def transform(self, X):
+    def transform(self, X: ArrayLike) -> np.ndarray:
         """Latent code of each row: the mean of its posterior q(z | x).
 
         Parameters
@@ -183,7 +193,7 @@ default=None
         """
         return self._by_chunk(self._codes, self._read(X))
 
-    def inverse_transform(self, X):
+    def inverse_transform(self, X: ArrayLike) -> np.ndarray:
         """Rows that latent codes stand for: the decoder's best guess of each cell.
 
         Parameters

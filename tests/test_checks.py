@@ -107,6 +107,7 @@ WRONG = {  # constructor parameter -> values out of range, values of a wrong kin
     "robust_weight": ([-0.1, 1.1], [NAN, None, "0.3"]),
     "random_state": ([-1], ["seed", 1.5]),
     "verbose": ([], ["yes", None, 0.5]),
+    "warm_start": ([], ["yes", None, 1]),
     "contamination": ([0, 0.6, -0.1, "5 %"], [None, [0.1]]),
     "false_alarm_rate": ([0, 1, -0.1], [None, "0.01"]),
     "use_labels": ([], [None, 1, "yes"]),

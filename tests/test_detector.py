@@ -191,9 +191,7 @@ def test_rows_that_cannot_calibrate_change_nothing(fitted, table, rows, params, 
 
 def test_without_calibration_rows_there_are_no_p_values(detector, table):
     fitted = clone(detector).set_params(validation_fraction=0).fit(table)
-    message = (
-        r"No row calibrates .* validation_fraction=0 and cv='auto'\. Call calibrate\(X_normal\)"
-    )
+    message = r"No row calibrates .* validation_fraction=0 and cv='auto', or .* Call calibrate\(X_normal\)"
     with pytest.raises(ValueError, match=message):
         fitted.p_values(table)
     assert fitted.calibrate(table).p_values(table).shape == (400,)
@@ -272,7 +270,7 @@ def test_rows_labelled_normal_and_unknown_are_treated_alike(detector, few_labels
         ([2, -1] * 10, r"Got the values \[-1, 2\]"),
         (["odd", "-1"] * 10, r"Got the values \['-1', 'odd'\]"),
         ([0, -1], r"must label each row .* Got 2 labels, 1 of them -1, for 20 rows"),
-        ([1] + [-1] * 19, r"at least two as no anomaly\. Got 20 labels, 19 of them -1"),
+        ([1] + [-1] * 19, r"at least 2 as no anomaly\. Got 20 labels, 19 of them -1"),
     ],
 )
 def test_labels_in_another_coding_are_refused(detector, table, y, message):
@@ -280,6 +278,38 @@ def test_labels_in_another_coding_are_refused(detector, table, y, message):
     with pytest.raises(ValueError, match=message):
         labelled.fit(table[:20], y)
     assert not hasattr(labelled, "model_")
+
+
+# Blocks.
+
+
+@pytest.mark.parametrize(("params", "share"), [({}, 0.01), ({"contamination": 0.1}, 0.1)])
+def test_the_last_block_sets_the_threshold(detector, table, params, share):
+    model = clone(detector).set_params(**params).partial_fit(table[:100]).partial_fit(table[100:])
+    assert model.offset_ == np.quantile(model.score_samples(table[100:]), share)
+    assert model.n_calibration_ == 0
+
+
+def test_blocks_calibrate_nothing_but_given_rows_do(detector, table):
+    model = clone(detector).fit(table).partial_fit(table[:200])
+    with pytest.raises(ValueError, match=r"or by partial_fit\. Call calibrate\(X_normal\)"):
+        model.p_values(table)
+    assert model.calibrate(table[200:]).p_values(table[:5]).min() >= 1 / 201
+
+
+def test_blocks_need_no_known_anomaly_but_a_normal_row(detector, few_labels):
+    X, y, _, _ = few_labels
+    model = clone(detector).set_params(use_labels=True, prior="standard_normal")
+    model.partial_fit(X[:100], y[:100]).partial_fit(X[100:200])
+    before = dict(vars(model))
+    for labels, message in ((-1, "at least 1 as no anomaly"), (2, r"unknown ones\. Got")):
+        with pytest.raises(ValueError, match=message):
+            model.partial_fit(X[:5], np.full(5, labels))
+    assert vars(model) == before
+    plain = copy(model).partial_fit(X[200:300])
+    model.partial_fit(X[200:], y[200:])
+    falls = [one.score(X[:100]) - one.score(X[300:]) for one in (plain, model)]
+    assert falls[1] > falls[0]
 
 
 # Model selection with labels.

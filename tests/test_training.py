@@ -10,7 +10,7 @@ import torch
 from sklearn.exceptions import ConvergenceWarning
 
 from skvae import _training
-from skvae._training import Schedule, batches, repulsion, train, training_terms
+from skvae._training import Schedule, batches, pass_over, repulsion, train, training_terms
 from skvae.nn import LIKELIHOODS, POSTERIORS, PRIORS, VAE, JointLikelihood, energy_distance
 
 N_COLUMNS, LATENT_DIM = 4, 2
@@ -275,6 +275,72 @@ def test_cells_are_hidden_less_and_less_in_the_first_half_of_the_annealing(early
     assert (shares[steps <= 0.6 * schedule.end] == 1).all()
     assert (shares[steps > 0.8 * schedule.end + 1] == 0).all()
     assert (np.diff(shares) <= 0).all()
+
+
+# Passes and early ends.
+
+PASS = {
+    name: value
+    for name, value in SETTINGS.items()
+    if name not in ("max_steps", "n_iter_no_change", "verbose")
+}
+
+
+@pytest.mark.parametrize(("n", "sizes"), [(1, {1}), (64, {64}), (65, {32, 33}), (300, {60})])
+def test_a_pass_meets_each_row_once_in_equal_steps(monkeypatch, generator, n, sizes):
+    calls = spy(monkeypatch, "training_terms")
+    x, observed = rows(n)
+    elbo, n_steps, _ = pass_over(build(), (x, observed), generator=generator, **PASS)
+    met = [args[1] for args, _ in calls]
+    assert {len(batch) for batch in met} == sizes
+    assert len(met) == n_steps
+    assert torch.equal(torch.cat(met).sort(dim=0).values, x.sort(dim=0).values)
+    assert math.isfinite(elbo)
+
+
+def test_a_pass_goes_on_with_the_state_of_the_optimizer(monkeypatch):
+    def one_batch(*args, **kwargs):
+        return torch.arange(50)
+
+    monkeypatch.setattr(torch, "randperm", one_batch)
+    models = [build(), build()]
+    table, noise = rows(50), [torch.Generator().manual_seed(7) for _ in models]
+    state = None
+    for _ in range(3):
+        _, _, state = pass_over(models[0], table, state, generator=noise[0], **PASS)
+    optimizer = _training.adam(models[1], PASS["learning_rate"])
+    for _ in range(3):
+        terms = training_terms(models[1], *table, _training.HIDDEN_ROWS, noise[1])
+        optimizer.zero_grad()
+        _training.objective(terms).backward()
+        torch.nn.utils.clip_grad_norm_(models[1].parameters(), 20.0)
+        optimizer.step()
+    assert all(map(torch.equal, models[0].parameters(), models[1].parameters()))
+    assert state["state"][0]["step"] == 3
+
+
+def test_a_pass_leaves_the_state_it_was_given(generator):
+    model = build()
+    _, _, state = pass_over(model, rows(300), generator=generator, **PASS)
+    before = state["state"][0]["exp_avg"].clone()
+    pass_over(model, rows(300), state, generator=generator, **PASS)
+    assert torch.equal(state["state"][0]["exp_avg"], before)
+
+
+def test_a_pass_that_diverges_names_the_learning_rate(generator):
+    settings = PASS | {"learning_rate": 1e200}
+    with pytest.raises(ValueError, match=r"Training diverged: .* Lower learning_rate_init"):
+        pass_over(build(), rows(300), generator=generator, **settings)
+
+
+@pytest.mark.filterwarnings("error::sklearn.exceptions.ConvergenceWarning")
+def test_training_ends_where_its_steps_end():
+    model, generator = build(), torch.Generator().manual_seed(1)
+    history = train(
+        model, rows(300), rows(100), generator=generator, steps=range(1, 41), **SETTINGS
+    )
+    assert history["step"][-1] == 40
+    assert held_out_elbo(model) == pytest.approx(max(history["validation"]), rel=1e-12)
 
 
 # Known anomalies.
