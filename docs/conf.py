@@ -24,6 +24,7 @@ suppress_warnings = ["config.cache"]  # the gallery's sorting function cannot be
 myst_enable_extensions = ["colon_fence", "dollarmath"]
 myst_heading_anchors = 3
 
+autodoc_typehints = "none"  # the docstrings say more
 autodoc_default_options = {"members": True, "inherited-members": True}
 numpydoc_show_class_members = False  # autodoc lists them
 numpydoc_validation_checks = set()

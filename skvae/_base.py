@@ -328,7 +328,7 @@ class BaseVAE(CallbackSupportMixin, BaseEstimator):
         if not raw.is_frame:
             return parts
         columns = [*raw.names, "kl", "baseline"]
-        return pd.DataFrame(parts, index=X.index if hasattr(X, "iloc") else None, columns=columns)
+        return pd.DataFrame(parts, index=_index(X), columns=columns)
 
     def expected(self, X: ArrayLike, coverage: float = 0.9) -> pd.DataFrame:
         """Value and interval that the model expects of each cell, given the row's others.
@@ -460,7 +460,7 @@ class BaseVAE(CallbackSupportMixin, BaseEstimator):
             As `score_samples`, or if n_draws is no integer of at least 1.
         """
         raw = self._read(X)
-        index = X.index if hasattr(X, "iloc") else None
+        index = _index(X)
         if n_draws is None:
             return self.table_.fill(raw, self._by_chunk(self._guesses, raw), index)
         integer(1).check("n_draws", n_draws, self)
@@ -926,6 +926,11 @@ def scoring_device(name):
 def _as_list(value):
     """Make a list of a tuple: to the networks they are the same."""
     return list(value) if isinstance(value, (list, tuple)) else value
+
+
+def _index(X):
+    """Take the labels of the rows of a pandas DataFrame; None for other tables."""
+    return X.index if hasattr(X, "iloc") else None
 
 
 def _listed(names):

@@ -6,9 +6,12 @@ of colour vision.
 """
 
 import math
+from collections.abc import Mapping, Sequence
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 from sklearn.decomposition import PCA
 
 __all__ = [
@@ -54,11 +57,11 @@ class TrainingCurveDisplay:
     below that of the held-out rows.
     """
 
-    def __init__(self, *, history):
+    def __init__(self, *, history: Mapping[str, Sequence[float]]) -> None:
         self.history = history
 
     @classmethod
-    def from_estimator(cls, estimator, *, ax=None):
+    def from_estimator(cls, estimator: Any, *, ax: Any = None) -> Self:
         """Draw the training curve of a fitted estimator.
 
         Parameters
@@ -75,7 +78,7 @@ class TrainingCurveDisplay:
         return cls.from_predictions(estimator.history_, ax=ax)
 
     @classmethod
-    def from_predictions(cls, history, *, ax=None):
+    def from_predictions(cls, history: Mapping[str, Sequence[float]], *, ax: Any = None) -> Self:
         """Draw a training curve from its record.
 
         Parameters
@@ -90,7 +93,7 @@ class TrainingCurveDisplay:
         """
         return cls(history=history).plot(ax=ax)
 
-    def plot(self, ax=None):
+    def plot(self, ax: Any = None) -> Self:
         """Draw the curves; the first tenth of the steps may begin below the frame.
 
         Parameters
@@ -147,14 +150,23 @@ class ScoreDistributionDisplay:
     ExplanationHeatmapDisplay : Which columns make the oddest rows odd.
     """
 
-    def __init__(self, *, scores, labels=None, threshold=None, calibration_scores=None):
+    def __init__(
+        self,
+        *,
+        scores: Any,
+        labels: Any = None,
+        threshold: float | None = None,
+        calibration_scores: Any = None,
+    ) -> None:
         self.scores = scores
         self.labels = labels
         self.threshold = threshold
         self.calibration_scores = calibration_scores
 
     @classmethod
-    def from_estimator(cls, estimator, X, y=None, *, ax=None):
+    def from_estimator(
+        cls, estimator: Any, X: ArrayLike, y: ArrayLike | None = None, *, ax: Any = None
+    ) -> Self:
         """Draw the scores of a table's rows.
 
         Parameters
@@ -182,7 +194,15 @@ class ScoreDistributionDisplay:
         )
 
     @classmethod
-    def from_predictions(cls, scores, y=None, *, threshold=None, calibration_scores=None, ax=None):
+    def from_predictions(
+        cls,
+        scores: ArrayLike,
+        y: ArrayLike | None = None,
+        *,
+        threshold: float | None = None,
+        calibration_scores: ArrayLike | None = None,
+        ax: Any = None,
+    ) -> Self:
         """Draw anomaly scores.
 
         Parameters
@@ -209,7 +229,7 @@ class ScoreDistributionDisplay:
         )
         return display.plot(ax=ax)
 
-    def plot(self, ax=None, *, bins=60):
+    def plot(self, ax: Any = None, *, bins: int = 60) -> Self:
         """Draw the histogram; scores beyond its ends are counted in the outermost bins.
 
         Parameters
@@ -302,13 +322,13 @@ class ExplanationDisplay:
     ``kl`` is what the row's latent code adds: how unusual the row is as a whole.
     """
 
-    def __init__(self, *, parts, cells=None, threshold=None):
+    def __init__(self, *, parts: Any, cells: Any = None, threshold: float | None = None) -> None:
         self.parts = parts
         self.cells = cells
         self.threshold = threshold
 
     @classmethod
-    def from_estimator(cls, estimator, X, *, row=0, ax=None):
+    def from_estimator(cls, estimator: Any, X: ArrayLike, *, row: int = 0, ax: Any = None) -> Self:
         """Draw the explanation of one row of a table.
 
         Parameters
@@ -334,7 +354,9 @@ class ExplanationDisplay:
         return cls.from_predictions(parts.iloc[0], cells.iloc[0], threshold=threshold, ax=ax)
 
     @classmethod
-    def from_predictions(cls, parts, cells=None, *, threshold=None, ax=None):
+    def from_predictions(
+        cls, parts: Any, cells: Any = None, *, threshold: float | None = None, ax: Any = None
+    ) -> Self:
         """Draw the explanation of a row.
 
         Parameters
@@ -353,7 +375,7 @@ class ExplanationDisplay:
         """
         return cls(parts=parts, cells=cells, threshold=threshold).plot(ax=ax)
 
-    def plot(self, ax=None, *, max_columns=9):
+    def plot(self, ax: Any = None, *, max_columns: int = 9) -> Self:
         """Draw the waterfall upwards, the largest part last, to the row's score.
 
         Parameters
@@ -439,12 +461,14 @@ class ExplanationHeatmapDisplay:
     ExplanationDisplay : One row in detail.
     """
 
-    def __init__(self, *, parts, cells=None):
+    def __init__(self, *, parts: Any, cells: Any = None) -> None:
         self.parts = parts
         self.cells = cells
 
     @classmethod
-    def from_estimator(cls, estimator, X, *, n_rows=12, ax=None):
+    def from_estimator(
+        cls, estimator: Any, X: ArrayLike, *, n_rows: int = 12, ax: Any = None
+    ) -> Self:
         """Draw the oddest rows of a table.
 
         Parameters
@@ -465,7 +489,9 @@ class ExplanationHeatmapDisplay:
         return cls.from_predictions(parts, _frame(X), n_rows=n_rows, ax=ax)
 
     @classmethod
-    def from_predictions(cls, parts, cells=None, *, n_rows=12, ax=None):
+    def from_predictions(
+        cls, parts: Any, cells: Any = None, *, n_rows: int = 12, ax: Any = None
+    ) -> Self:
         """Draw the oddest rows from their explanations.
 
         Parameters
@@ -485,7 +511,7 @@ class ExplanationHeatmapDisplay:
         cells = None if cells is None else cells.iloc[oddest]
         return cls(parts=parts.iloc[oddest], cells=cells).plot(ax=ax)
 
-    def plot(self, ax=None, *, max_columns=12):
+    def plot(self, ax: Any = None, *, max_columns: int = 12) -> Self:
         """Draw rows against columns, the colour on a scale that is linear below 1 nat.
 
         Parameters
@@ -555,12 +581,12 @@ class LatentSpaceDisplay:
     skvae.VAETransformer : Gives the codes.
     """
 
-    def __init__(self, *, codes, scores):
+    def __init__(self, *, codes: Any, scores: Any) -> None:
         self.codes = codes
         self.scores = scores
 
     @classmethod
-    def from_estimator(cls, estimator, X, *, ax=None):
+    def from_estimator(cls, estimator: Any, X: ArrayLike, *, ax: Any = None) -> Self:
         """Draw the latent codes of a table's rows.
 
         Parameters
@@ -578,7 +604,7 @@ class LatentSpaceDisplay:
         return cls.from_predictions(estimator.transform(X), estimator.negative_elbo(X), ax=ax)
 
     @classmethod
-    def from_predictions(cls, codes, scores, *, ax=None):
+    def from_predictions(cls, codes: ArrayLike, scores: ArrayLike, *, ax: Any = None) -> Self:
         """Draw latent codes.
 
         Parameters
@@ -595,7 +621,7 @@ class LatentSpaceDisplay:
         """
         return cls(codes=np.asarray(codes), scores=np.asarray(scores)).plot(ax=ax)
 
-    def plot(self, ax=None):
+    def plot(self, ax: Any = None) -> Self:
         """Draw the points, the oddest on top; principal components beyond two dimensions.
 
         Parameters
@@ -662,12 +688,14 @@ class ReconstructionDisplay:
         expected.
     """
 
-    def __init__(self, *, observed, expected):
+    def __init__(self, *, observed: Any, expected: Any) -> None:
         self.observed = observed
         self.expected = expected
 
     @classmethod
-    def from_estimator(cls, estimator, X, *, columns=None):
+    def from_estimator(
+        cls, estimator: Any, X: ArrayLike, *, columns: Sequence[Any] | None = None
+    ) -> Self:
         """Draw the cells of a table and what the model expects there.
 
         Parameters
@@ -687,7 +715,9 @@ class ReconstructionDisplay:
         return cls.from_predictions(X, expected, columns=columns)
 
     @classmethod
-    def from_predictions(cls, X, expected, *, columns=None):
+    def from_predictions(
+        cls, X: ArrayLike, expected: Any, *, columns: Sequence[Any] | None = None
+    ) -> Self:
         """Draw cells and what is expected there.
 
         Parameters
@@ -709,7 +739,7 @@ class ReconstructionDisplay:
             columns = list(numeric if len(numeric) else observed.columns)[:MOST_PANELS]
         return cls(observed=observed[columns], expected=expected[columns]).plot()
 
-    def plot(self):
+    def plot(self) -> Self:
         """Draw the panels, each between the extremes of nearly all of its cells.
 
         Returns

@@ -9,6 +9,7 @@ import json
 from contextlib import contextmanager
 from copy import copy
 from importlib.metadata import version
+from os import PathLike
 from pathlib import Path
 from uuid import uuid4
 
@@ -28,7 +29,7 @@ FORMAT = "1"
 ESTIMATORS = {cls.__name__: cls for cls in (VAEAnomalyDetector, VAETransformer)}
 
 
-def save(estimator, path):
+def save(estimator: VAEAnomalyDetector | VAETransformer, path: str | PathLike[str]) -> None:
     """Write a fitted estimator to a file that holds tensors and JSON, and no code.
 
     Parameters
@@ -88,7 +89,7 @@ def save(estimator, path):
         save_file(writer.arrays, temporary, header)
 
 
-def load(path):
+def load(path: str | PathLike[str]) -> VAEAnomalyDetector | VAETransformer:
     """Read an estimator that `save` wrote. No code of the file is run.
 
     Parameters

@@ -1,6 +1,7 @@
 """The embedded real table."""
 
 from importlib.resources import files
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -9,7 +10,7 @@ from sklearn.utils import Bunch
 __all__ = ["load_thyroid"]
 
 
-def load_thyroid(*, return_X_y=False, as_frame=False):
+def load_thyroid(*, return_X_y: bool = False, as_frame: bool = False) -> Bunch | tuple[Any, Any]:
     """Load the thyroid table: patients, healthy or with some condition.
 
     7 measurements, 14 flags, sex and source of the referral of 9,172 patients, of whom

@@ -77,7 +77,7 @@ class Likelihood(nn.Module):
     domain = "real"
     n_inputs = 1
     n_params = 1
-    robust = None
+    robust: type | None = None
 
     def __init__(self, columns):
         super().__init__()
