@@ -376,7 +376,7 @@ class BaseVAE(CallbackSupportMixin, BaseEstimator):
         raw = self._read(X)
         real(0, 1, "neither").check("coverage", coverage, self)
         cells = self._by_chunk(partial(self._expected, coverage=coverage), raw)
-        return self.table_.expected(raw, cells, X.index if hasattr(X, "iloc") else None)
+        return self.table_.expected(raw, cells, _index(X))
 
     def score(self, X: ArrayLike, y: object = None) -> float:
         """Mean evidence lower bound of the rows, in nats; higher is better.

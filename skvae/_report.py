@@ -6,11 +6,13 @@ import re
 from base64 import b64encode
 from importlib.resources import files
 from io import StringIO
+from os import PathLike
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 
 from ._checks import integer
 from ._conformal import discoveries, p_values, threshold
@@ -37,7 +39,14 @@ COLORS = {
 }
 
 
-def report(estimator, X, path=None, *, n_rows=10_000, title="Anomaly report"):
+def report(
+    estimator: Any,
+    X: ArrayLike,
+    path: str | PathLike[str] | None = None,
+    *,
+    n_rows: int = 10_000,
+    title: str = "Anomaly report",
+) -> str | None:
     """HTML page of a scored table: its oddest rows, and why they are odd.
 
     A single file without network access: distribution of the scores, threshold and
