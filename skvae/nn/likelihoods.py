@@ -637,7 +637,7 @@ class Ordinal(Categorical):
         below = torch.cat([self.raw_first, gaps], -1).cumsum(-1) - params  # (..., c, n_cuts)
         end = torch.zeros_like(params)
         # log(s(b) - s(a)) = log s(b) + log s(-a) + log(1 - exp(a - b)) for the sigmoid s.
-        between = torch.log(-torch.expm1(-gaps)).expand(*params.shape[:-1], -1)
+        between = torch.log(-torch.expm1(-gaps)).expand_as(below[..., 1:])
         left = torch.cat([end, logsigmoid(-below)], -1)
         right = torch.cat([logsigmoid(below), end], -1)
         return left + right + torch.cat([end, between, end], -1)[..., : self.n_codes]
@@ -662,8 +662,8 @@ class Levels(Distribution):
         """Log mass of the level at position x, in nats."""
         total = self.n_observed + self.n_levels + 1
         code = x.clamp(max=self.log_mass.shape[-1] - 1).long()
-        code, _ = torch.broadcast_tensors(code.unsqueeze(-1), self.log_mass[..., :1])
-        known = self.log_mass.expand(*code.shape[:-1], -1).gather(-1, code).squeeze(-1)
+        code, log_mass = torch.broadcast_tensors(code.unsqueeze(-1), self.log_mass)
+        known = log_mass.gather(-1, code[..., :1]).squeeze(-1)
         known = torch.where(x < self.n_levels, known, -math.inf)
         return torch.logaddexp(known + (self.n_observed / total).log(), -total.log())
 

@@ -11,7 +11,7 @@ import math
 
 import torch
 from torch import nn
-from torch.distributions import Independent, MultivariateNormal, Normal
+from torch.distributions import Distribution, Independent, Normal
 from torch.nn.functional import linear as linear_map
 from torch.nn.functional import pad, softplus
 
@@ -79,7 +79,7 @@ class DiagonalNormal(Independent):
         return product(torch.cat([z.square(), z], dim=-1), coefficients, constant)
 
 
-class FullNormal(MultivariateNormal):
+class FullNormal(Distribution):
     """Normal distribution given by the Cholesky factor of its covariance.
 
     Parameters
@@ -90,7 +90,13 @@ class FullNormal(MultivariateNormal):
     """
 
     def __init__(self, loc, scale_tril):
-        super().__init__(loc, scale_tril=scale_tril, validate_args=False)
+        self.loc, self.scale_tril = loc, scale_tril
+        super().__init__(loc.shape[:-1], loc.shape[-1:], validate_args=False)
+
+    @property
+    def mean(self):
+        """Expected value."""
+        return self.loc
 
     def transport(self, eps):
         """Turn standard normal noise into draws, differentiably.
@@ -105,6 +111,12 @@ class FullNormal(MultivariateNormal):
         z : Tensor of shape (..., latent_dim)
         """
         return self.loc + (self.scale_tril @ eps.unsqueeze(-1)).squeeze(-1)
+
+    def log_prob(self, z):
+        """Log density of z, in nats; (..., latent_dim) -> (...)."""
+        distance = (z - self.loc).unsqueeze(-1)
+        white = torch.linalg.solve_triangular(self.scale_tril, distance, upper=False)
+        return self._log_density(white.squeeze(-1))
 
     def pairwise_log_prob(self, z):
         """Log density of each z under each of the n members, in nats.
@@ -124,8 +136,12 @@ class FullNormal(MultivariateNormal):
         whiten = torch.linalg.solve_triangular(self.scale_tril, identity, upper=False)
         centre = (whiten @ self.loc.unsqueeze(-1)).flatten()
         white = (product(z, whiten.flatten(0, 1)) - centre).unflatten(-1, (n, k))  # (..., n, k)
+        return self._log_density(white)
+
+    def _log_density(self, white):
+        """Log density where the whitened distance from the mean is (..., latent_dim)."""
         log_det = self.scale_tril.diagonal(dim1=-2, dim2=-1).log().sum(-1)
-        return -0.5 * (white.square().sum(-1) + k * math.log(2 * math.pi)) - log_det
+        return -0.5 * (white.square() + math.log(2 * math.pi)).sum(-1) - log_det
 
 
 class Posterior(nn.Module):
@@ -197,9 +213,10 @@ class FullGaussian(Posterior):
 
     def forward(self, hidden):
         loc, raw_diagonal, lower = self.head(hidden).split(self.sizes, dim=-1)
-        scale_tril = torch.diag_embed(_MIN_SCALE + softplus(raw_diagonal))
-        scale_tril[..., self.lower[0], self.lower[1]] = lower
-        return FullNormal(loc, scale_tril)
+        k = loc.shape[-1]
+        diagonal = torch.diag_embed(_MIN_SCALE + softplus(raw_diagonal)).flatten(-2)
+        scale_tril = diagonal.index_copy(-1, self.lower[0] * k + self.lower[1], lower)
+        return FullNormal(loc, scale_tril.unflatten(-1, (k, k)))
 
 
 def linear(n_inputs, n_outputs, generator):
