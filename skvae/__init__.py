@@ -10,6 +10,7 @@ from ._display import (
     TrainingCurveDisplay,
 )
 from ._io import load, save
+from ._onnx import export_onnx, register_onnx
 from ._report import report
 from ._transformer import VAETransformer
 
@@ -25,7 +26,9 @@ __all__ = [
     "VAEAnomalyDetector",
     "VAETransformer",
     "anomaly_average_precision",
+    "export_onnx",
     "load",
+    "register_onnx",
     "report",
     "save",
 ]

@@ -1,4 +1,4 @@
-"""The command line: fit, score, explain and report tables in files, and a demonstration."""
+"""The command line: fit, score, explain, report and export tables in files, and a demonstration."""
 
 import json
 import re
@@ -18,7 +18,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 from tqdm import tqdm
 
-from . import ScoreDistributionDisplay, VAEAnomalyDetector, load, save
+from . import ScoreDistributionDisplay, VAEAnomalyDetector, export_onnx, load, save
 from . import report as html_report
 from ._files import format_of, read_blocks, read_table_file, writing
 from ._io import replacing
@@ -176,6 +176,20 @@ def report(
             return
         with replacing(output) as temporary:
             Path(temporary).write_text(page, encoding="utf-8")
+
+
+@app.command(epilog="Example: skvae export model.skvae -o model.onnx")
+def export(
+    model: Model,
+    output: Annotated[str, typer.Option("-o", "--output", help="ONNX file to write.")],
+):
+    """Write a model as an ONNX graph, which scores without skvae and torch.
+
+    Inputs are the table's columns, outputs score_samples, decision_function, predict and
+    p_values, as the methods of those names give them. Needs skvae[onnx].
+    """
+    with _one_line_errors():
+        export_onnx(load(model), output)
 
 
 @app.command()

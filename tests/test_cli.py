@@ -245,3 +245,15 @@ def test_wrong_commands_end_with_2(capsys):
 def test_help_has_an_example(command, capsys):
     assert run(command, "--help") == 0
     assert f"skvae {command}" in capsys.readouterr().out.split("Example")[1]
+
+
+def test_export_writes_the_scores_of_the_model(model, keyed, tmp_path, capsys):
+    import onnxruntime
+
+    assert run("export", model, "-o", tmp_path / "model.onnx") == 0
+    session = onnxruntime.InferenceSession(tmp_path / "model.onnx")
+    X = keyed[[*"abcde", "flag"]]
+    scores = session.run(["score_samples"], {"X": X.to_numpy(dtype=float)})[0]
+    np.testing.assert_allclose(scores, skvae.load(model).score_samples(X), rtol=1e-9)
+    assert run("export", tmp_path / "model.onnx", "-o", tmp_path / "other.onnx") == 1
+    assert "no file of skvae.save" in capsys.readouterr().err

@@ -12,7 +12,7 @@ import skvae
 ROOT = Path(skvae.__file__).parent
 
 ALLOWED = {
-    "__init__": {"_detector", "_display", "_io", "_report", "_transformer"},
+    "__init__": {"_detector", "_display", "_io", "_onnx", "_report", "_transformer"},
     "__main__": {"_cli"},
     # estimators
     "_detector": {"_base", "_checks", "_conformal", "numpy", "sklearn"},
@@ -43,6 +43,10 @@ ALLOWED = {
     "_report": {
         *("_checks", "_conformal", "_display", "_io", "_table"),
         *("jinja2", "matplotlib", "numpy", "pandas"),
+    },
+    "_onnx": {
+        *("_base", "_detector", "_io", "_table", "_transformer"),
+        *("numpy", "onnx", "onnxruntime", "skl2onnx", "sklearn", "torch"),
     },
     "_files": {"_io", "pandas", "pyarrow"},
     "_cli": {
