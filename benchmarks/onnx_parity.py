@@ -1,7 +1,7 @@
 """How near ONNX graphs come to the estimators that they were written from, and how fast they are.
 
-One short fit a table (3 steps, for weights of any quality have to export) to at
-most 2,000 rows; the ADBench tables, and the thyroid table of numbers, flags, categories and holes.
+One short fit a table (3 steps, for weights of any quality have to export) to at most 500 rows;
+the ADBench tables, and the thyroid table of numbers, flags, categories and holes.
 One JSON line a table in results/onnx.jsonl; what is there already is not run again.
 """
 
@@ -25,7 +25,7 @@ MIXED = "thyroid0387"
 STEPS = 3
 
 
-def rows_of(data, table, n=2000):
+def rows_of(data, table, n=500):
     """Draw some rows of a table."""
     if table == MIXED:
         return load_thyroid(return_X_y=True, as_frame=True)[0].sample(n, random_state=0)

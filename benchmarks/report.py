@@ -304,6 +304,28 @@ def mixed_section():
     return text
 
 
+def onnx_section():
+    """Difference and time of ONNX graphs beside the estimators."""
+    frame = pd.DataFrame(read(RESULTS / "onnx.jsonl")).set_index("table")
+    ratio = frame["onnx_seconds"] / frame["score_seconds"]
+    table = pd.DataFrame(
+        {
+            "rows": frame["rows"],
+            "columns": frame["columns"],
+            "largest relative difference": frame["max_relative_difference"].map("{:.0e}".format),
+            "other labels": frame["other_labels"],
+            "time, skvae = 1": ratio.map("{:.2f}".format),
+            "export s": frame["export_seconds"].map("{:.1f}".format),
+            "MB": (frame["bytes"] / 1e6).map("{:.1f}".format),
+        }
+    )
+    return (
+        "## ONNX\n\n`python benchmarks/onnx_parity.py --data DIR`: scores of the exported graph by "
+        "onnxruntime beside `score_samples`, one thread each, after a fit of 3 steps. "
+        f"Median time {ratio.median():.2f} of skvae's.\n\n{markdown(table)}\n"
+    )
+
+
 def conformal_section():
     """Promises of p-values, thresholds and selections, kept or not."""
     runs = {
@@ -423,6 +445,7 @@ SECTIONS = {
     "explanations.jsonl": explanations_section,
     "labels.jsonl": labels_section,
     "conformal.jsonl": conformal_section,
+    "onnx.jsonl": onnx_section,
 }
 
 

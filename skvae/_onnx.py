@@ -678,6 +678,10 @@ def _softplus(x):
     return torch.where(x > 20, x, torch.log1p(_clamp(x, max=20.0).exp()))  # 20 as in torch
 
 
+def _pad(x, widths, mode, value):
+    return torch.cat([x, _full_like(x[..., : widths[1]], 0.0)], -1)
+
+
 def _clamp(x, min=-math.inf, max=math.inf):
     low, high = (torch.tensor(bound, dtype=torch.float64).to(x.dtype) for bound in (min, max))
     return torch.minimum(torch.maximum(x, low), high)
@@ -688,7 +692,7 @@ def _diag_embed(diagonal):
 
 
 def _full_like(x, value):
-    return x.isnan() * 0.0 + value
+    return x.isnan().to(x.dtype) * 0 + value
 
 
 def _identity(x):
@@ -697,7 +701,7 @@ def _identity(x):
 
 # Operations, as functions and as methods, for want of which torch would refuse to translate.
 WRITTEN_OUT = {
-    # One bound alone would be an operator without one of its inputs, which skl2onnx cannot sort.
+    # Like `pad`, else an operator without one of its inputs, which skl2onnx cannot sort.
     "clamp": _clamp,
     "diag_embed": _diag_embed,
     "diagonal": lambda x, *, dim1, dim2: (x * _identity(x)).sum(dim2),
@@ -720,6 +724,7 @@ _REPLACED = {
     for owner in (torch, torch.Tensor)
     if hasattr(owner, name)
 } | {
+    functional.pad: _pad,
     functional.softplus: _softplus,
     functional.logsigmoid: lambda x: -_softplus(-x),
     torch.linalg.solve_triangular: _solve_triangular,

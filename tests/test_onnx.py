@@ -175,7 +175,8 @@ def test_missing_packages_are_named(table, tmp_path, monkeypatch):
 
 def test_operations_written_out_are_those_of_scipy():
     x = torch.logspace(-3, 12, 300, dtype=torch.float64)
-    np.testing.assert_allclose(_onnx._lgamma(x), special.gammaln(x), rtol=1e-13, atol=1e-13)
+    expected = special.gammaln(x.numpy())
+    np.testing.assert_allclose(_onnx._lgamma(x).numpy(), expected, rtol=1e-13, atol=1e-13)
     table = _onnx._matrix([[1.0, 2.0, 2.0, 5.0, 9.0]], np.inf)
     cells = np.array([0.0, 1.0, 2.0, 4.0, 9.0, 10.0])
     found = _onnx._count_not_above(table, torch.tensor(cells)[:, None])[:, 0]
