@@ -309,6 +309,7 @@ def _translated(graph, n_columns, name):
                 (example[:3],),
                 buffer,
                 dynamo=False,
+                do_constant_folding=False,  # onnxruntime does, and keeps the types
                 opset_version=OPSET,
                 input_names=["cells"],
                 output_names=list(graph.outputs),
