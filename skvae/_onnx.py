@@ -11,10 +11,12 @@ import warnings
 from contextlib import contextmanager
 from math import log, pi
 from numbers import Real
-from typing import NamedTuple
+from os import PathLike
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
 from torch.nn import functional
@@ -38,7 +40,7 @@ TIE = 1e-9
 TOLERANCE = 1e-6  # relative, of a graph's outputs beside torch's
 
 
-def export_onnx(estimator, path, X=None):
+def export_onnx(estimator: BaseEstimator, path: str | PathLike[str], X: Any = None) -> None:
     """Write a fitted estimator, or a pipeline that ends in one, as an ONNX graph.
 
     The graph takes the table as `fit` did: a matrix ``X`` of float64 where all cells are
@@ -110,7 +112,7 @@ def export_onnx(estimator, path, X=None):
         onnx.save(model, temporary)
 
 
-def register_onnx():
+def register_onnx() -> None:
     """Let skl2onnx convert pipelines with a `VAEAnomalyDetector` or `VAETransformer`.
 
     After this call ``skl2onnx.to_onnx(pipeline, X[:1])`` works. The outputs of a detector are
