@@ -38,6 +38,7 @@ def everything():
             "gaussian": 1e3 * rng.normal(size=n),
             "heteroscedastic": rng.normal(size=n),
             "student_t": rng.standard_t(3, size=n),
+            "heteroscedastic_student_t": rng.standard_t(3, size=n),
             "log_normal": np.exp(rng.normal(size=n)),
             "spike_slab": np.where(rng.random(n) < 0.5, 3.0, rng.normal(size=n)),
             "poisson": rng.poisson(4, n).astype(float),
