@@ -361,11 +361,10 @@ def test_ten_thousand_rows_open_within_two_seconds(browser, tmp_path):
     detector = skvae.VAEAnomalyDetector(**SMALL, n_draws=1).fit(X[:1000])
     skvae.report(detector, X, tmp_path / "page.html")
     tab = browser.new_page()
-
-    def milliseconds():
-        tab.goto((tmp_path / "page.html").as_uri())
-        assert tab.get_by_role("status").inner_text() == "10,000 of 10,000 rows"
-        return tab.evaluate("performance.getEntriesByType('navigation')[0].loadEventEnd")
-
-    assert any(milliseconds() < 2000 for _ in range(3))  # others may use the processor
+    tools = tab.context.new_cdp_session(tab)
+    tools.send("Performance.enable", {"timeDomain": "threadTicks"})
+    tab.goto((tmp_path / "page.html").as_uri())
+    assert tab.get_by_role("status").inner_text() == "10,000 of 10,000 rows"
+    metrics = {m["name"]: m["value"] for m in tools.send("Performance.getMetrics")["metrics"]}
+    assert 0 < metrics["TaskDuration"] < 2  # of the processor: others may use it too
     tab.close()
