@@ -202,7 +202,7 @@ def _score(estimator, X, n_rows):
 
 
 def _expected(estimator, X, odd):
-    """Tell what the other cells of its row let the model expect in each odd cell."""
+    """Tell what the cells of its row that are not odd let the model expect in each odd cell."""
     guesses = np.asarray(estimator.impute(X.mask(odd)), dtype=object)
     return pd.DataFrame(guesses, X.index, X.columns).where(odd)
 
