@@ -118,7 +118,7 @@ def squared_errors(model, X):
     """Squared reconstruction error of each dimension of PyOD's autoencoders."""
     import torch
 
-    rows = torch.tensor((X - model.X_mean) / model.X_std, dtype=torch.float32)
+    rows = torch.tensor(X, dtype=torch.float32)
     model.model.eval()
     with torch.inference_mode():
         output = model.model(rows)
@@ -146,17 +146,17 @@ def copod(seed):
 
 
 def auto_encoder(seed):
-    """PyOD's AutoEncoder."""
+    """PyOD's AutoEncoder, which would itself divide a column that never varies by 0."""
     from pyod.models.auto_encoder import AutoEncoder
 
-    return Encoded(AutoEncoder(random_state=seed, verbose=0), squared_errors)
+    return Encoded(AutoEncoder(preprocessing=False, random_state=seed, verbose=0), squared_errors)
 
 
 def vae(seed):
     """PyOD's VAE."""
     from pyod.models.vae import VAE
 
-    return Encoded(VAE(random_state=seed, verbose=0), squared_errors)
+    return Encoded(VAE(preprocessing=False, random_state=seed, verbose=0), squared_errors)
 
 
 METHODS = {
