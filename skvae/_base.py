@@ -515,6 +515,7 @@ class BaseVAE(CallbackSupportMixin, BaseEstimator):
         n_steps = self._n_steps(len(kept))
         model, *robust = self._models_to_train(raw, fitted, seeds)
         self.draws_ = _scoring.draws(self.n_draws, model.latent_dim, seeds.draws)
+        self.optimizers_ = []
         context = self._init_callback_context(max_subtasks=n_tasks(n_steps))
         progress = Progress(context, estimator=self, X=X, y=y)
         as_if_ended = partial(self._as_if_ended, model, fitted, raw, held_out, anomalous)
@@ -530,7 +531,6 @@ class BaseVAE(CallbackSupportMixin, BaseEstimator):
             )
             progress.run("robust member", fit_robust)
         self._rest([model, *robust], fitted)
-        self.optimizers_ = []
         self._set_threshold(raw, anomalous, self._unseen_scores(X, y, raw, held_out, anomalous))
         progress.end()
 
