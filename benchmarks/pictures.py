@@ -1,5 +1,6 @@
 """The pictures of the documentation."""
 
+from itertools import product
 from pathlib import Path
 
 import ranking
@@ -89,20 +90,20 @@ def scale(frame):
 
 
 def knobs(means):
-    """AUROC against fit time, a panel a parameter; the values are joined in their order."""
+    """AUROC and fit time, a column of panels a parameter."""
     parameters = means.index.unique("knob")
-    look = {"figsize": (13, 4), "layout": "constrained", "sharey": True}
-    figure, axes = plt.subplots(1, len(parameters), **look)
-    for ax, knob in zip(axes, parameters, strict=True):
-        for (setting, title), shade in zip(TITLES.items(), ["C0", "C1"], strict=True):
-            seconds, auroc = (means.loc[knob][m, setting] for m in ("fit_seconds", "auroc"))
-            ax.plot(seconds, auroc, "o-", color=shade, label=title)
-            for value in auroc.index:
-                point = seconds[value], auroc[value]
-                ax.annotate(value, point, (4, 3), textcoords="offset points", fontsize=8)
-        ax.set_title(knob)
-        ax.set_xlabel("mean seconds to fit")
-        ax.margins(x=0.3)
-    axes[0].set_ylabel("mean AUROC")
-    axes[0].legend()
+    figures = {"auroc": "mean AUROC", "fit_seconds": "mean seconds to fit"}
+    look = {"figsize": (13, 6), "layout": "constrained", "sharex": "col", "sharey": "row"}
+    figure, axes = plt.subplots(2, len(parameters), **look)
+    for (row, knob), ax in zip(product(figures, parameters), axes.flat, strict=True):
+        for (setting, title), line in zip(TITLES.items(), ["o-", "s--"], strict=True):
+            values = means.loc[knob][row, setting]
+            ax.plot([text.strip("\"'") for text in values.index], values, line, label=title)
+    for ax, knob in zip(axes[-1], parameters, strict=True):
+        ax.set_xlabel(knob)
+        ax.margins(x=0.15)
+        ax.set_ylim(bottom=0)
+    for ax, title in zip(axes[:, 0], figures.values(), strict=True):
+        ax.set_ylabel(title)
+    axes[0, 0].legend()
     save(figure, "knobs")

@@ -21,7 +21,6 @@ from tqdm import tqdm
 from . import ScoreDistributionDisplay, VAEAnomalyDetector, export_onnx, load, save
 from . import report as html_report
 from ._files import format_of, read_blocks, read_table_file, writing
-from ._io import replacing
 from .datasets import load_thyroid
 
 __all__ = ["main"]
@@ -170,12 +169,10 @@ def report(
             if keep:
                 X = X.set_axis(pd.MultiIndex.from_frame(rows[list(keep)]))
             title = f"Anomalies in {'standard input' if table == '-' else Path(table).name}"
-            page = html_report(detector, X, n_rows=top, title=title)
-        if output == "-":
+            path = None if output == "-" else output
+            page = html_report(detector, X, path, n_rows=top, title=title)
+        if page is not None:
             print(page)
-            return
-        with replacing(output) as temporary:
-            Path(temporary).write_text(page, encoding="utf-8")
 
 
 @app.command(epilog="Example: skvae export model.skvae -o model.onnx")

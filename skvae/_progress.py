@@ -34,7 +34,7 @@ except ImportError:  # scikit-learn < 1.9
         """Return a method as it is."""
         return method
 
-    class CallbackSupportMixin:
+    class CallbackSupportMixin:  # type: ignore[no-redef]
         """Says that callbacks need a newer scikit-learn."""
 
         def set_callbacks(self, *callbacks):

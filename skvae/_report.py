@@ -89,7 +89,7 @@ def report(
     --------
     >>> import numpy as np
     >>> from skvae import VAEAnomalyDetector, report
-    >>> X = np.random.RandomState(0).normal(size=(300, 2))
+    >>> X = np.random.RandomState(0).normal(size=(200, 2))
     >>> detector = VAEAnomalyDetector(max_steps=50, random_state=0).fit(X)
     >>> report(detector, X, title="Noise").splitlines()[0]
     '<!doctype html>'

@@ -146,7 +146,7 @@ def with_units_of(other, model):
     return other
 
 
-@pytest.mark.parametrize("factor", [1e-300, 1e-3, 7.3, 1e6, 1e300])
+@pytest.mark.parametrize("factor", [1e-300, 7.3, 1e300])
 @pytest.mark.parametrize("likelihood", CONTINUOUS)
 def test_new_units_of_a_column_shift_every_score_alike(table, holed, likelihood, factor):
     table, holed = (in_domain(X, likelihood) for X in (table, holed))

@@ -8,15 +8,10 @@ from skvae import VAEAnomalyDetector, VAETransformer
 # 20 steps are too few to converge, which the estimators rightly warn about.
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
-VARIANTS = [
+VARIANTS = [  # parts do not know each other, so that several can be tried at once
     {},
-    {"posterior": "full"},
-    {"prior": "standard_normal"},
-    {"prior": "mixture"},
-    {"likelihoods": "heteroscedastic"},
-    {"likelihoods": "student_t"},
-    {"likelihoods": "spike_slab"},
-    {"divergence": "energy_distance"},
+    {"posterior": "full", "prior": "mixture", "likelihoods": "student_t"},
+    {"prior": "standard_normal", "likelihoods": "spike_slab", "divergence": "energy_distance"},
 ]
 
 

@@ -192,7 +192,7 @@ def test_the_importance_weighted_bound_rises_with_the_draws_from_the_elbo():
         ]
         return np.mean(bounds)
 
-    bounds = [mean_bound(n_draws) for n_draws in (1, 4, 16, 64)]
+    bounds = [mean_bound(n_draws) for n_draws in (1, 2, 64)]
     assert bounds == sorted(bounds)
     by_draw = scores(model, x, observed)
     assert (by_draw[:, -1] >= by_draw[:, :-1].sum(axis=1) - 1e-9).all()

@@ -115,7 +115,11 @@ def test_grid_search_without_labels_finds_the_rank(estimator):
     rng = np.random.default_rng(0)
     X = rng.normal(size=(600, 3)) @ rng.normal(size=(3, 6)) + 0.3 * rng.normal(size=(600, 6))
     model = estimator(
-        hidden_layer_sizes=(16,), max_steps=100, learning_rate_init=0.03, random_state=0
+        hidden_layer_sizes=(16,),
+        max_steps=100,
+        learning_rate_init=0.03,
+        robust_weight=0,
+        random_state=0,
     )
     latent_dims, folds = [1, 3, 5], KFold(3)
     search = GridSearchCV(model, {"latent_dim": latent_dims}, cv=folds, refit=False).fit(X)

@@ -1,4 +1,4 @@
-"""The parts of the model, for those who add their own: torch only.
+"""The parts of the model, for those who add their own.
 
 Four dicts name the parts that the estimators offer; a class (a function for a divergence)
 is accepted wherever a name is.
