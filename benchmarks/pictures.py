@@ -102,6 +102,7 @@ def knobs(means):
     for ax, knob in zip(axes[-1], parameters, strict=True):
         ax.set_xlabel(knob)
         ax.margins(x=0.15)
+        ax.tick_params("x", labelsize=8)
         ax.set_ylim(bottom=0)
     for ax, title in zip(axes[:, 0], figures.values(), strict=True):
         ax.set_ylabel(title)
