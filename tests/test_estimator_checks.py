@@ -5,7 +5,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from skvae import VAEAnomalyDetector, VAETransformer
 
-# 20 steps are too few to converge, which the estimators rightly warn about.
+# 5 steps are too few to converge, which the estimators rightly warn about.
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
 VARIANTS = [  # parts do not know each other, so that several can be tried at once
@@ -17,12 +17,12 @@ VARIANTS = [  # parts do not know each other, so that several can be tried at on
 
 @parametrize_with_checks(
     [
-        estimator(max_steps=20, **variant)
+        estimator(max_steps=5, **variant)
         for estimator in (VAEAnomalyDetector, VAETransformer)
         for variant in VARIANTS
     ]
     # Not the detector: to it, rows of numbers that all differ are all as odd.
-    + [VAETransformer(max_steps=20, likelihoods="categorical")]
+    + [VAETransformer(max_steps=5, likelihoods="categorical")]
 )
 def test_scikit_learn_check(estimator, check):
     check(estimator)
