@@ -1,7 +1,7 @@
 """Whether p-values, false alarms and selections keep their promises on real tables.
 
 Two simulations, each of which writes one JSON line a table and setting to
-results/conformal.jsonl:
+results/conformal.jsonl; what is there already is not run again:
 
 - "splits": one fit with the defaults to at most 10,000 normal rows. All other normal rows
   are split 500 times into 2,000 calibration rows, of which a share is replaced by
@@ -13,29 +13,29 @@ Ties are broken at random, but for what `predict` flags.
 """
 
 import argparse
-import json
 import warnings
-from pathlib import Path
+from functools import partial
+from itertools import product
 
 import numpy as np
 from datasets import add_data_argument, load
+from records import RESULTS, measure_missing
 from scipy.stats import kstest
 from threadpoolctl import threadpool_limits
 
 from skvae import VAEAnomalyDetector
 from skvae._conformal import discoveries, p_values, threshold
 
-RESULTS = Path(__file__).parent / "results" / "conformal.jsonl"
 TABLES = ["23_mammography", "32_shuttle", "16_http"]
 RATES = [0.001, 0.01, 0.05, 0.1]
 FDRS = [0.05, 0.1, 0.2]
 CONTAMINATIONS = [0.0, 0.01, 0.05, 0.1]
-SMALL = [(1000, None), (100, 5)]  # rows and folds of "fits"
+SMALL = {1000: None, 100: 5}  # rows and folds of "fits"
 N_SPLITS, N_CALIBRATION, N_NORMAL, N_ODD = 500, 2000, 1000, 50
 
 
-def splits(data, table):
-    """Yield one record a contamination of the calibration rows."""
+def splits(data, table, contamination):
+    """Record of many splits of the rows that one fit left unused."""
     X, y = load(data, table)
     rng = np.random.default_rng(0)
     normal, odd = X[y == 0], X[y == 1]
@@ -43,19 +43,15 @@ def splits(data, table):
     n_fitted = min(10_000, len(normal) // 2)
     detector = VAEAnomalyDetector(random_state=0).fit(normal[order[:n_fitted]])
     unused, odd = (detector.score_samples(rows) for rows in (normal[order[n_fitted:]], odd))
-    for contamination in CONTAMINATIONS:
-        trials = [trial(unused, odd, contamination, rng) for _ in range(N_SPLITS)]
-        mean, error = mean_and_error([measures for _, measures in trials])
-        yield {
-            "kind": "splits",
-            "table": table,
-            "n_unused": len(unused),
-            "contamination": contamination,
-            "ks_p_value": kstest([p for p, _ in trials], "uniform").pvalue,
-            "expected": {f"alarms {a}": expected(a, N_CALIBRATION) for a in RATES},
-            "mean": mean,
-            "error": error,
-        }
+    trials = [trial(unused, odd, contamination, rng) for _ in range(N_SPLITS)]
+    mean, error = mean_and_error([measures for _, measures in trials])
+    return {
+        "n_unused": len(unused),
+        "ks_p_value": kstest([p for p, _ in trials], "uniform").pvalue,
+        "expected": {f"alarms {a}": expected(a, N_CALIBRATION) for a in RATES},
+        "mean": mean,
+        "error": error,
+    }
 
 
 def trial(unused, odd, contamination, rng):
@@ -88,7 +84,7 @@ def expected(rate, m):
     return float(np.floor(np.round(rate * (m + 1), 9)) / (m + 1))
 
 
-def fits(data, table, n_rows, cv, n_fits):
+def fits(data, table, n_rows, n_fits):
     """Record of many fits to few rows."""
     X, y = load(data, table)
     normal = X[y == 0]
@@ -96,7 +92,9 @@ def fits(data, table, n_rows, cv, n_fits):
     for seed in range(n_fits):
         rng = np.random.default_rng(seed)
         rows = rng.permutation(len(normal))[: n_rows + 5000]
-        detector = VAEAnomalyDetector(cv=cv, random_state=seed).fit(normal[rows[:n_rows]])
+        detector = VAEAnomalyDetector(cv=SMALL[n_rows], random_state=seed).fit(
+            normal[rows[:n_rows]]
+        )
         m = len(detector.calibration_scores_)
         fresh = detector.score_samples(normal[rows[n_rows:]])
         p = randomised(fresh, detector.calibration_scores_, rng)
@@ -104,12 +102,8 @@ def fits(data, table, n_rows, cv, n_fits):
         measures.append(by_rate | {"mean p": p.mean()})
     mean, error = mean_and_error(measures)
     return {
-        "kind": "fits",
-        "table": table,
-        "n_rows": n_rows,
-        "cv": cv,
+        "cv": SMALL[n_rows],
         "n_calibration": m,
-        "n_fits": n_fits,
         "expected": {f"alarms {a}": expected(a, m) for a in RATES if expected(a, m)}
         | {"mean p": (m + 2) / (m + 1) / 2},
         "mean": mean,
@@ -127,24 +121,28 @@ def mean_and_error(measures):
     return mean, error
 
 
+def measure(data, kind, **setting):
+    """Run one of the simulations on one thread."""
+    with threadpool_limits(1), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return {"splits": splits, "fits": fits}[kind](data, **setting)
+
+
 def main():
-    """Measure and write."""
+    """Run what is missing."""
     parser = argparse.ArgumentParser(description=__doc__)
     add_data_argument(parser)
     parser.add_argument("--fits", type=int, default=40, help="of each table and size")
+    parser.add_argument("--jobs", type=int, default=1, help="processes, of one thread each")
     options = parser.parse_args()
-    warnings.simplefilter("ignore")
-    with threadpool_limits(1), RESULTS.open("w") as file:
-
-        def write(record):
-            print(json.dumps(record), file=file, flush=True)
-
-        for table in TABLES:
-            for record in splits(options.data, table):
-                write(record)
-        for n_rows, cv in SMALL:
-            for table in TABLES:
-                write(fits(options.data, table, n_rows, cv, options.fits))
+    runs = [
+        {"kind": "splits", "table": table, "contamination": contamination}
+        for table, contamination in product(TABLES, CONTAMINATIONS)
+    ] + [
+        {"kind": "fits", "table": table, "n_rows": n_rows, "n_fits": options.fits}
+        for n_rows, table in product(SMALL, TABLES)
+    ]
+    measure_missing(RESULTS / "conformal.jsonl", runs, partial(measure, options.data), options.jobs)
 
 
 if __name__ == "__main__":

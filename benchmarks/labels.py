@@ -12,21 +12,20 @@ import argparse
 import contextlib
 import importlib
 import io
-import json
 import time
 import warnings
+from functools import partial
 from itertools import product
-from pathlib import Path
 
 import numpy as np
 from datasets import add_data_argument, load, split, table_names
+from records import RESULTS, measure_missing
 from sklearn.metrics import roc_auc_score
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
 from skvae import VAEAnomalyDetector
 
-RESULTS = Path(__file__).parent / "results" / "labels.jsonl"
 N_LABELS = [0, 1, 5, 10]
 
 
@@ -57,21 +56,26 @@ METHODS = {
 
 
 def measure(data, method, table, n_labels, seed):
-    """Fit and score once; a record with the AUROC and seconds, or with the error raised."""
-    record = {"method": method, "table": table, "n_labels": n_labels, "seed": seed}
+    """Fit and score once; AUROC and seconds, or the error raised."""
     X, rest, y = split(*load(data, table), seed, "semi", cap=2000)
     anomalies = np.flatnonzero(y == 1)
     candidates = anomalies[: min(max(N_LABELS), len(anomalies) // 2)]
     X = np.vstack([X, rest[candidates[:n_labels]]])
     odd = np.arange(len(X)) >= len(X) - len(candidates[:n_labels])
     rest, y = (np.delete(part, candidates, axis=0) for part in (rest, y))
-    start = time.perf_counter()
-    try:
-        scores = METHODS[method](X, odd, rest, seed)
-        auroc = round(float(roc_auc_score(y, scores)), 5)
-    except Exception as error:  # a rival that cannot do a table must not stop the others
-        return record | {"error": repr(error)}
-    return record | {"auroc": auroc, "seconds": round(time.perf_counter() - start, 2)}
+    with (
+        threadpool_limits(1),
+        warnings.catch_warnings(),
+        contextlib.redirect_stdout(io.StringIO()),  # some print as they train
+    ):
+        warnings.simplefilter("ignore")
+        start = time.perf_counter()
+        try:
+            scores = METHODS[method](X, odd, rest, seed)
+            auroc = round(float(roc_auc_score(y, scores)), 5)
+        except Exception as error:  # a rival that cannot do a table must not stop the others
+            return {"error": repr(error)}
+    return {"auroc": auroc, "seconds": round(time.perf_counter() - start, 2)}
 
 
 def main():
@@ -80,20 +84,17 @@ def main():
     add_data_argument(parser)
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
+    parser.add_argument("--jobs", type=int, default=1, help="processes, of one thread each")
     options = parser.parse_args()
-    RESULTS.touch()
-    keys = ("method", "table", "n_labels", "seed")
-    done = {tuple(json.loads(line)[k] for k in keys) for line in RESULTS.read_text().splitlines()}
     tables = table_names(options.data)
-    for seed, method, table, n_labels in product(options.seeds, options.methods, tables, N_LABELS):
-        if (method, table, n_labels, seed) in done or (n_labels == 0 and method != "skvae"):
-            continue
-        with threadpool_limits(1), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            with contextlib.redirect_stdout(io.StringIO()):  # some print as they train
-                record = measure(options.data, method, table, n_labels, seed)
-        with RESULTS.open("a") as file:
-            file.write(json.dumps(record) + "\n")
+    runs = [
+        {"method": method, "table": table, "n_labels": n_labels, "seed": seed}
+        for seed, method, table, n_labels in product(
+            options.seeds, options.methods, tables, N_LABELS
+        )
+        if n_labels > 0 or method == "skvae"
+    ]
+    measure_missing(RESULTS / "labels.jsonl", runs, partial(measure, options.data), options.jobs)
 
 
 if __name__ == "__main__":

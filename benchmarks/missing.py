@@ -60,6 +60,7 @@ def main():
     parser.add_argument("--shares", nargs="+", type=float, default=SHARES)
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
+    parser.add_argument("--jobs", type=int, default=1, help="processes, of one thread each")
     options = parser.parse_args()
     tables = table_names(options.data)
     runs = [
@@ -68,7 +69,7 @@ def main():
             options.seeds, tables, options.shares, options.methods
         )
     ]
-    measure_missing(RESULTS / "missing.jsonl", runs, partial(measure, options.data))
+    measure_missing(RESULTS / "missing.jsonl", runs, partial(measure, options.data), options.jobs)
 
 
 if __name__ == "__main__":
