@@ -2,6 +2,7 @@
 
 import math
 from fractions import Fraction
+from itertools import product
 
 import numpy as np
 import pytest
@@ -99,6 +100,15 @@ def test_discoveries_are_those_of_benjamini_and_hochberg(fdr):
         met = np.flatnonzero(ordered <= fdr * np.arange(1, 51) / 50 + 1e-12)
         bound = ordered[met[-1]] if len(met) else 0.0
         np.testing.assert_array_equal(discoveries(p, fdr), p <= bound)
+
+
+@pytest.mark.parametrize("m", [99, 199, 999])
+def test_p_values_on_the_bound_itself_are_selected(m):
+    for n, rank in product(range(1, 40), range(1, 20)):
+        fdr = Fraction(rank * n, m + 1)
+        if fdr < 1:  # the least p-value, rank / (m + 1), is fdr / n
+            p = np.r_[rank / (m + 1), np.ones(n - 1)]
+            assert discoveries(p, float(fdr))[0]
 
 
 def test_the_share_of_false_discoveries_keeps_to_its_bound():
