@@ -14,6 +14,8 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from sklearn.decomposition import PCA
 
+from ._table import as_pandas
+
 __all__ = [
     "ExplanationDisplay",
     "ExplanationHeatmapDisplay",
@@ -345,8 +347,8 @@ class ExplanationDisplay:
         -------
         display : ExplanationDisplay
         """
-        X = X if hasattr(X, "iloc") else np.asarray(X)
-        one = X.iloc[[row]] if hasattr(X, "iloc") else X[[row]]
+        frame = as_pandas(X)
+        one = np.asarray(X)[[row]] if frame is None else frame.iloc[[row]]
         parts, cells = _named(estimator.explain(one), one), _frame(one)
         # `explain` is about the ELBO, and so is the threshold only where the score is.
         offset = getattr(estimator, "offset_", None) if estimator.bound == "elbo" else None
@@ -782,7 +784,8 @@ def _draw_panel(ax, name, observed, expected):
 
 
 def _frame(X):
-    return X if hasattr(X, "iloc") else pd.DataFrame(np.asarray(X))
+    frame = as_pandas(X)
+    return pd.DataFrame(np.asarray(X)) if frame is None else frame
 
 
 def _named(parts, X):

@@ -6,6 +6,7 @@ import io
 import json
 import lzma
 import sys
+import zlib
 from contextlib import contextmanager, nullcontext
 from itertools import islice
 from pathlib import Path
@@ -63,6 +64,20 @@ def format_of(path, name=None):
     return SUFFIXES[suffix.lower()]
 
 
+@contextmanager
+def _named_as_broken():
+    """Make one kind of error of what the standard library raises for broken compressed files."""
+    try:
+        yield
+    except (EOFError, gzip.BadGzipFile, lzma.LZMAError, zlib.error) as error:
+        raise ValueError(f"cannot be decompressed: {error}") from error
+
+
+@_named_as_broken()
+def _next(blocks):
+    return next(blocks, None)
+
+
 def read_blocks(path, name, n_rows, texts=()):
     """Blocks of rows of a table in a file.
 
@@ -82,7 +97,8 @@ def read_blocks(path, name, n_rows, texts=()):
         Its index counts the rows of the file from 0.
     """
     start, empty = 0, None
-    for block in READERS[name](path, n_rows, texts):
+    blocks = READERS[name](path, n_rows, texts)
+    while (block := _next(blocks)) is not None:
         block = block.set_axis(range(start, start + len(block)))
         start += len(block)
         if len(block) == 0:

@@ -37,6 +37,7 @@ OUTPUTS = ("transform", "score_samples", "decision_function", "predict", "p_valu
 MISSING = ("", "None", "nan", "<NA>")
 # Scores that differ by less, relative to their size, are equal: ties must not hang on rounding.
 TIE = 1e-9
+INSIDE = "skvae/"  # begins the names of what is inside a graph
 TOLERANCE = 1e-6  # relative, of a graph's outputs beside torch's
 
 
@@ -166,6 +167,8 @@ def _of_estimator(estimator, X):
     if "string" not in kinds:
         inputs = [_Input("X", "double", len(columns))]
     outputs = outputs_of(estimator)
+    if taken := [name for name in names if name in outputs]:
+        raise ValueError(f"Column {taken[0]!r} has the name of an output of the graph. Rename it.")
     return _model(estimator, inputs, dict(zip(outputs, outputs, strict=True)))
 
 
@@ -232,11 +235,10 @@ def _model(estimator, inputs, outputs):
     for part in inputs:
         added, made = _numbers(part, columns[start : start + part.n_columns])
         nodes, pieces, start = nodes + added, pieces + made, start + part.n_columns
-    nodes.append(helper.make_node("Concat", pieces, ["cells"], axis=1))
+    model = _onnx().compose.add_prefix(model, INSIDE)  # columns have the other names
     graph = model.graph
-    renaming = [
-        helper.make_node("Identity", [old], [new]) for old, new in outputs.items() if old != new
-    ]
+    nodes.append(helper.make_node("Concat", pieces, [graph.input[0].name], axis=1))
+    renaming = [helper.make_node("Identity", [INSIDE + old], [new]) for old, new in outputs.items()]
     nodes = [*nodes, *graph.node, *renaming]
     del graph.node[:], graph.input[:]
     graph.node.extend(nodes)
@@ -245,7 +247,7 @@ def _model(estimator, inputs, outputs):
         for part in inputs
     )
     for value in graph.output:
-        value.name = outputs[value.name]
+        value.name = outputs[value.name.removeprefix(INSIDE)]
     graph.name = type(estimator).__name__
     model.opset_import.append(helper.make_opsetid("ai.onnx.ml", 3))
     return model

@@ -1,5 +1,6 @@
 """The command line: what it writes, and one line for what goes wrong."""
 
+import gzip
 import io
 import re
 import subprocess
@@ -12,8 +13,6 @@ import pytest
 import skvae
 from skvae._cli import main
 from skvae._files import format_of, read_table_file
-
-pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
 QUICK = ["--set", "max_steps=30", "--set", "hidden_layer_sizes=[16]"]
 WRITE = {
@@ -181,6 +180,9 @@ CASES = {
     "empty": (["score", "MODEL", "empty.csv"], r"empty\.csv: "),
     "header alone": (["score", "MODEL", "header.csv"], r"header\.csv: no rows"),
     "no parquet": (["score", "MODEL", "fake.parquet"], r"fake\.parquet: "),
+    "cut short": (["score", "MODEL", "short.csv.gz"], r"short\.csv\.gz: cannot be decompressed: "),
+    "no gzip": (["score", "MODEL", "fake.csv.gz"], r"fake\.csv\.gz: cannot be decompressed: "),
+    "no xz": (["score", "MODEL", "fake.jsonl.xz"], r"fake\.jsonl\.xz: cannot be decompressed: "),
     "no object": (["score", "MODEL", "list.jsonl"], r"list\.jsonl: line 2 is no JSON object"),
     "no jsonl": (["score", "MODEL", "fake.jsonl"], r"fake\.jsonl: line 1 is no JSON: "),
     "setting": (["fit", "new.csv", "-o", "m", "--set", "beta"], r"--set beta: write name=value"),
@@ -219,8 +221,11 @@ def folder(keyed, tmp_path, monkeypatch):
         "empty.csv": "",
         "new.txt": "a",
     }
-    for name, text in {**texts, "fake.parquet": "no", "fake.jsonl": "no"}.items():
+    fakes = dict.fromkeys(["fake.parquet", "fake.jsonl", "fake.csv.gz", "fake.jsonl.xz"], "no")
+    for name, text in (texts | fakes).items():
         (tmp_path / name).write_text(text)
+    whole = gzip.compress(X.to_csv(index=False).encode())
+    (tmp_path / "short.csv.gz").write_bytes(whole[: len(whole) // 2])
     return tmp_path
 
 

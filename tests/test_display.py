@@ -7,6 +7,7 @@ import sys
 import matplotlib
 import numpy as np
 import pandas as pd
+import polars as pl
 import pytest
 from sklearn.datasets import load_wine
 
@@ -23,8 +24,6 @@ from skvae import (
 
 matplotlib.use("agg")
 from matplotlib import pyplot as plt
-
-pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
 SMALL = {"hidden_layer_sizes": (16,), "max_steps": 60, "random_state": 0}
 
@@ -59,10 +58,10 @@ FROM_ESTIMATOR = {
 }
 
 
-@pytest.mark.parametrize("as_array", [False, True])
+@pytest.mark.parametrize("container", [pd.DataFrame, pd.DataFrame.to_numpy, pl.from_pandas])
 @pytest.mark.parametrize("create", FROM_ESTIMATOR.values(), ids=FROM_ESTIMATOR)
-def test_display_draws_into_the_axes_given(wine, create, as_array):
-    X = wine.to_numpy() if as_array else wine
+def test_display_draws_into_the_axes_given(wine, create, container):
+    X = container(wine)
     estimators = [e(**SMALL).fit(X) for e in (VAEAnomalyDetector, VAETransformer)]
     _, ax = plt.subplots()
     display = create(*estimators, X, ax)
@@ -151,6 +150,12 @@ def test_heatmap_shows_the_oddest_rows(detector, wine):
     assert [t.get_text() for t in display.ax_.get_yticklabels()] == [
         str(row) for row in display.parts.index
     ]
+
+
+def test_polars_columns_keep_their_names(wine):
+    X = pl.from_pandas(wine)
+    display = ExplanationHeatmapDisplay.from_estimator(VAEAnomalyDetector(**SMALL).fit(X), X)
+    assert set(display.parts.columns[:-2]) == set(wine.columns)
 
 
 @pytest.mark.parametrize("latent_dim", [1, 2, 4])

@@ -5,9 +5,6 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from skvae import VAEAnomalyDetector, VAETransformer
 
-# 5 steps are too few to converge, which the estimators rightly warn about.
-pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-
 VARIANTS = [  # parts do not know each other, so that several can be tried at once
     {},
     {"posterior": "full", "prior": "mixture", "likelihoods": "student_t"},

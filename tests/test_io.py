@@ -23,8 +23,6 @@ from skvae import VAEAnomalyDetector, VAETransformer
 from skvae._io import _checksum, replacing
 from skvae.nn import POSTERIORS, PRIORS, Gaussian, StandardNormal
 
-pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-
 SMALL = {"hidden_layer_sizes": (16,), "max_steps": 30, "random_state": 0}
 
 

@@ -17,8 +17,6 @@ import skvae
 from skvae import VAEAnomalyDetector, VAETransformer, _onnx
 from skvae.nn import LIKELIHOODS, POSTERIORS, PRIORS, Gaussian
 
-pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-
 QUICK = {"max_steps": 5, "hidden_layer_sizes": [4], "n_draws": 3, "random_state": 0}
 SMALL_PRIOR = {"vamp": {"n_components": 3}, "mixture": {"n_components": 3}}
 CASES = [
@@ -102,6 +100,20 @@ def test_scores_that_are_tied_stay_tied(tmp_path):
     skvae.export_onnx(detector, tmp_path / "levels.onnx")
     assert detector.offset_ in detector.score_samples(X)
     assert_same(graph_values(tmp_path / "levels.onnx", X), detector, X)
+
+
+def test_columns_may_have_names_of_what_is_inside_a_graph(tmp_path):
+    X = pd.DataFrame({"cells": ["x", "y", None] * 20, "Add_0": np.arange(60.0)})
+    detector = VAEAnomalyDetector(**QUICK).fit(X)
+    skvae.export_onnx(detector, tmp_path / "inside.onnx")
+    assert_same(graph_values(tmp_path / "inside.onnx", X), detector, X)
+
+
+def test_columns_may_not_have_names_of_outputs(tmp_path):
+    X = pd.DataFrame({"a": ["x", "y", None] * 20, "predict": np.arange(60.0)})
+    detector = VAEAnomalyDetector(**QUICK).fit(X)
+    with pytest.raises(ValueError, match="Column 'predict' has the name of an output"):
+        skvae.export_onnx(detector, tmp_path / "outputs.onnx")
 
 
 @pytest.mark.parametrize("missing", ["", None, np.nan, pd.NA])

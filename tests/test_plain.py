@@ -77,7 +77,6 @@ class OwnNoise(Gaussian):
     """Noise of a user."""
 
 
-@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.parametrize("likelihoods", ["gaussian", OwnNoise])
 @pytest.mark.parametrize("way", [copy.copy, copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m))])
 def test_an_estimator_comes_back(table, likelihoods, way):
@@ -93,7 +92,6 @@ def test_an_estimator_that_is_not_fitted_comes_back():
     assert not again.__sklearn_is_fitted__()
 
 
-@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_the_state_needs_no_torch_to_be_opened(table):
     state = VAETransformer(**SMALL).fit(table).__getstate__()
     assert b"torch" not in pickle.dumps(state)

@@ -13,8 +13,6 @@ from sklearn.model_selection import GridSearchCV
 import skvae
 from skvae import VAEAnomalyDetector, VAETransformer, _progress
 
-pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-
 SMALL = {
     "hidden_layer_sizes": (16,),
     "prior": "standard_normal",

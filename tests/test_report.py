@@ -14,8 +14,6 @@ import pytest
 
 import skvae
 
-pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-
 SMALL = {"hidden_layer_sizes": (16,), "max_steps": 30, "random_state": 0}
 EVIL = "</script><script>window.broken = 1</script><img src=x onerror='window.broken = 1'>"
 

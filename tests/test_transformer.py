@@ -15,8 +15,6 @@ from sklearn.preprocessing import StandardScaler
 
 from skvae import VAEAnomalyDetector, VAETransformer
 
-pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-
 
 @pytest.fixture(scope="module")
 def transformer():
