@@ -346,7 +346,8 @@ class BaseVAE(CallbackSupportMixin, BaseEstimator):
         expected : DataFrame of shape (n_samples, 2 * n_features or more)
             With the index of X if it has one, and two levels of columns, ``column`` and
             ``field``. Each column of X has "expected": the value that `impute` would give
-            if the cell were missing. A column of numbers or counts also has "lower" and
+            if the cell were missing; with missing="model" the model still knows that it is
+            there. A column of numbers or counts also has "lower" and
             "upper", the ends of the interval, in the column's own units; one of flags or
             levels "probability", the mass of the level observed, NaN where the cell is
             missing; by the noise model of a flag it is between 0.2 and 0.8.
@@ -401,7 +402,7 @@ class BaseVAE(CallbackSupportMixin, BaseEstimator):
     def sample(
         self, n_samples: int = 1, random_state: int | np.random.RandomState | None = None
     ) -> np.ndarray | pd.DataFrame:
-        """Draw new rows from the fitted model.
+        """Draw new rows from the main model.
 
         Parameters
         ----------
@@ -808,7 +809,7 @@ class BaseVAE(CallbackSupportMixin, BaseEstimator):
 
     def _mean(self, bound, table):
         """Weighted mean over the members of a bound of each row."""
-        device = scoring_device(self.device)
+        device = scoring_device(self)
         return sum(
             weight * bound(model, *table, self.draws_, device)
             for weight, model in self._counted_members()
@@ -819,7 +820,7 @@ class BaseVAE(CallbackSupportMixin, BaseEstimator):
 
     def _guesses(self, table):
         """Guess the encoded cells given those observed."""
-        device = scoring_device(self.device)
+        device = scoring_device(self)
         return _scoring.guess(self._counted_members(), *table, self.draws_, device)
 
     def _expected(self, table, coverage):
@@ -828,7 +829,7 @@ class BaseVAE(CallbackSupportMixin, BaseEstimator):
             self._counted_members(),
             *table,
             self.draws_,
-            scoring_device(self.device),
+            scoring_device(self),
             coverage=coverage,
             have_intervals=self.table_.have_intervals(),
         )
@@ -900,27 +901,40 @@ def _drawn_cells(model, table, generator):
 
 def _training_device(estimator):
     """Find the device that `device` means, or raise where there is none."""
-    if estimator.device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(estimator.device)
-        if device.type not in ("cpu", "cuda", "mps"):
-            raise ValueError(f"skvae does not train on {device.type!r}")
+    with _unknown_devices_named(estimator):
+        device = _device(estimator.device)
         torch.empty(1, device=device)
+        return device
+
+
+def scoring_device(estimator):
+    """Where to score: float64 rules out MPS, and a model may outlive its GPU."""
+    with _unknown_devices_named(estimator):
+        device = _device(estimator.device)
+    is_present = device.type == "cuda" and (device.index or 0) < torch.cuda.device_count()
+    return device if is_present else torch.device("cpu")
+
+
+def _device(name):
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = torch.device(name)
+    if device.type not in ("cpu", "cuda", "mps"):
+        raise ValueError(f"skvae does not train on {device.type!r}")
+    return device
+
+
+@contextmanager
+def _unknown_devices_named(estimator):
+    """Say in one sentence what `device` can be."""
+    try:
+        yield
     except (AssertionError, RuntimeError, ValueError) as error:
         raise ValueError(
             f"The 'device' parameter of {type(estimator).__name__} must be 'auto', 'cpu', 'cuda', "
             f"'cuda:N' or 'mps', and present on this machine. Got {estimator.device!r} instead: "
             f"{str(error).splitlines()[0]}"
         ) from error
-    return device
-
-
-def scoring_device(name):
-    """Where to score: float64 rules out MPS, and a model may outlive its GPU."""
-    device = torch.device("cuda" if name == "auto" else name)
-    is_present = device.type == "cuda" and (device.index or 0) < torch.cuda.device_count()
-    return device if is_present else torch.device("cpu")
 
 
 def _as_list(value):

@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_is_fitted, column_or_1d
 from ._base import BaseVAE, _random_state
 from ._checks import constant, either, integer, kind, one_of, real
 from ._conformal import discoveries, p_values, threshold
+from .nn import LIKELIHOODS
 
 __all__ = ["VAEAnomalyDetector", "anomaly_average_precision"]
 
@@ -313,8 +314,10 @@ default=None
         Raises
         ------
         sklearn.exceptions.NotFittedError, ValueError, TypeError
-            As `score_samples`.
+            As `score_samples`; and ValueError if `bound` is another one than that which
+            `offset_` belongs to.
         """
+        self._check_bound()
         return self.score_samples(X) - self.offset_
 
     def predict(self, X: ArrayLike) -> np.ndarray:
@@ -332,7 +335,7 @@ default=None
         Raises
         ------
         sklearn.exceptions.NotFittedError, ValueError, TypeError
-            As `score_samples`.
+            As `decision_function`.
         """
         return np.where(self.decision_function(X) >= 0, 1, -1)
 
@@ -353,7 +356,8 @@ default=None
         Raises
         ------
         sklearn.exceptions.NotFittedError, ValueError, TypeError
-            As `score_samples`; and ValueError if no row calibrates.
+            As `score_samples`; and ValueError if no row calibrates, or `bound` is another
+            one than that of the calibration rows' scores.
 
         See Also
         --------
@@ -381,6 +385,7 @@ default=None
         >>> detector.calibrate(X[300:]).p_values([[9.0, -9.0]]).round(3)
         array([0.005])
         """
+        self._check_bound()
         scores = self.score_samples(X)
         if len(self.calibration_scores_) == 0:
             raise ValueError(
@@ -460,7 +465,16 @@ default=None
                 f"{len(scores)}. Pass more, or raise false_alarm_rate to 1 / {len(scores) + 1}."
             )
         self.calibration_scores_, self.n_calibration_, self.offset_ = scores, len(scores), offset
+        self.calibrated_bound_ = self.bound
         return self
+
+    def _check_bound(self):
+        check_is_fitted(self)
+        if self.bound != self.calibrated_bound_:
+            raise ValueError(
+                f"The threshold and p-values are for bound={self.calibrated_bound_!r}. Got "
+                f"bound={self.bound!r}: set it back, call calibrate(X_normal), or fit anew."
+            )
 
     def _set_threshold(self, raw, anomalous, scores):
         self.calibration_scores_ = np.sort(scores)
@@ -471,7 +485,7 @@ default=None
         if offset is None:
             rows = raw.take(~anomalous) if by_rate else raw
             offset = float(np.quantile(self._by_chunk(self._scores, rows), share))
-        self.offset_ = offset
+        self.offset_, self.calibrated_bound_ = offset, self.bound
 
     def _unseen_scores(self, X, y, raw, held_out, anomalous):
         """Scores of calibration rows, none by a model that was fitted to them."""
@@ -485,12 +499,15 @@ default=None
         random_state = _random_state(self.random_state)
         folds = KFold(min(n_folds, len(rows)), shuffle=True, random_state=random_state)
         tests = [rows[test] for _, test in folds.split(rows)]
+        families, names = self._families(raw)
+        chosen = [name if name in LIKELIHOODS else families[name] for name in names]
+        likelihoods = dict(zip(raw.names, chosen, strict=True))  # a fold may lack what decides
         fits = cross_validate(
-            clone(self).set_callbacks().set_params(cv=None),
+            clone(self).set_callbacks().set_params(cv=None, likelihoods=likelihoods),
             X,
-            y,
+            y if self.use_labels else None,
             cv=[(np.delete(np.arange(len(anomalous)), test), test) for test in tests],
-            error_score="raise",
+            scoring=lambda *_: 0.0,  # below, and once
             return_estimator=True,
         )["estimator"]
         pairs = zip(fits, tests, strict=True)
@@ -500,12 +517,13 @@ default=None
         if not self.use_labels:
             return super()._known_anomalies(y, n, fewest=fewest, fewest_others=fewest_others)
         y = np.full(n, 0) if y is None else column_or_1d(y)
-        labels = np.unique(y).tolist()
+        labels = list(dict.fromkeys(y.tolist()))
         if not set(labels) <= {1, -1, 0} or np.sum(y == -1) < fewest:
+            at_least = ", with at least one -1" if fewest else ""
             raise ValueError(
                 "With use_labels=True y must be 1 for normal rows, -1 for anomalies and 0 for "
-                f"unknown ones{', with at least one -1' * fewest}. Got the values "
-                f"{labels[:10]}. If 1 stands for an anomaly, pass np.where(y == 1, -1, 0)."
+                f"unknown ones{at_least}. Got the values {labels[:10]}. If 1 stands for an "
+                "anomaly, pass np.where(y == 1, -1, 0)."
             )
         if len(y) != n or n - np.sum(y == -1) < fewest_others:
             raise ValueError(

@@ -7,6 +7,7 @@ the user's order.
 
 from dataclasses import dataclass, field, replace
 from itertools import groupby
+from numbers import Integral
 from typing import NamedTuple
 
 import numpy as np
@@ -246,7 +247,7 @@ class TableEncoder:
         n_codes = len(order)
         if domain.may_share:
             least = self.min_frequency or 0
-            least = least * counts.sum() if isinstance(least, float) else least
+            least = least if isinstance(least, Integral) else least * counts.sum()
             frequent = int((counts[order] >= least).sum())
             n_codes = min(n_codes, frequent + 1, self.max_categories or n_codes)
         return {
@@ -767,6 +768,8 @@ def _read_series(name, series):
     if dtype.kind in "biuf":
         kind = {"b": "boolean", "f": "number"}.get(dtype.kind, "integer")
         return _Cells(series.to_numpy(dtype=np.float64, na_value=np.nan), kind)
+    if isinstance(dtype, pd.StringDtype) and series.isna().all():
+        return _Cells(np.full(len(series), np.nan), "category", np.empty(0, dtype=object))
     return _read_objects(name, series.to_numpy(dtype=object))
 
 
@@ -788,12 +791,22 @@ def _read_objects(name, cells):
 def _as_numbers(name, cells):
     try:
         return cells.astype(np.float64)
-    except (TypeError, ValueError) as error:
-        row = next(row for row, cell in enumerate(cells) if not hasattr(cell, "__float__"))
+    except (TypeError, ValueError, OverflowError) as error:
+        row = next(row for row, cell in enumerate(cells) if not _is_number(cell))
         raise TypeError(
-            f"Column {name!r}: a cell must be a number or a string. Got {cells[row]!r} in "
-            f"row {row}."
+            f"Column {name!r}: a cell must be a number or a string. Got {repr(cells[row])[:80]} "
+            f"in row {row}."
         ) from error
+
+
+def _is_number(cell):
+    if np.ndim(cell) > 0:
+        return False
+    try:
+        float(cell)
+    except (TypeError, ValueError, OverflowError):
+        return False
+    return True
 
 
 def _refuse_kind(name, dtype):

@@ -221,11 +221,11 @@ default=None
                 f"X must hold latent codes with latent_dim={self._n_features_out} columns, "
                 f"however: X.shape={codes.shape}"
             )
-        means = _scoring.reconstruct(self.model_, codes, scoring_device(self.device))
+        means = _scoring.reconstruct(self.model_, codes, scoring_device(self))
         return self.table_.decode(means)
 
     def _codes(self, table):
-        return _scoring.latent_means(self.model_, *table, scoring_device(self.device))
+        return _scoring.latent_means(self.model_, *table, scoring_device(self))
 
     @property
     def _n_features_out(self):

@@ -28,9 +28,6 @@ from skvae import VAEAnomalyDetector, VAETransformer, _scoring, load, save
 from skvae._table import DOMAINS, read_table
 from skvae.nn import LIKELIHOODS, POSTERIORS, PRIORS
 
-# Most fits here are too short to converge, which the estimators rightly warn about.
-pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-
 SMALL = {"hidden_layer_sizes": (16,), "max_steps": 60, "random_state": 0}
 CONTINUOUS = [n for n, family in LIKELIHOODS.items() if DOMAINS[family.domain].is_continuous]
 WEIGHTS = (0, 0.25, 1)  # of the robust member
@@ -191,6 +188,11 @@ def test_bound_changes_score_samples_alone(model, holed):
     np.testing.assert_array_equal(tighter.explain(holed), model.explain(holed))
     assert tighter.score(holed) == model.score(holed)
     assert (tighter.score_samples(holed) >= model.score_samples(holed)).all()
+
+
+def test_a_device_that_is_none_is_named_when_scoring_too(model, table):
+    with pytest.raises(ValueError, match=r"'device' parameter .* Got 'gpu' instead"):
+        copy(model).set_params(device="gpu").score_samples(table)
 
 
 def test_explain_adds_up_to_the_anomaly_score(model, holed):

@@ -5,6 +5,7 @@ from copy import copy
 from itertools import product
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.base import clone
 from sklearn.ensemble import IsolationForest
@@ -15,8 +16,6 @@ from sklearn.preprocessing import StandardScaler
 
 from skvae import VAEAnomalyDetector, anomaly_average_precision
 from skvae.nn import POSTERIORS, PRIORS
-
-pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
 FOLDS = StratifiedKFold(2, shuffle=True, random_state=0)
 
@@ -218,6 +217,27 @@ def test_every_row_of_a_fold_is_scored_by_a_fit_to_the_others(detector, frame):
     np.testing.assert_array_equal(fitted.score_samples(X), plain.score_samples(X))
 
 
+def test_a_fold_that_lacks_a_columns_texts_does_not_take_it_for_numbers(detector, table):
+    X = pd.DataFrame(table[:15], columns=list("abcde")).assign(note=["seldom", *[None] * 14])
+    fitted = clone(detector).set_params(max_steps=5).fit(X)
+    assert fitted.table_.columns_[-1].likelihood == "categorical"
+    assert len(fitted.calibration_scores_) == 15
+
+
+def test_labels_that_are_ignored_may_be_anything_for_small_tables_too(detector, table):
+    fitted = clone(detector).set_params(max_steps=5)
+    scores = [fitted.fit(table[:15], y).score_samples(table) for y in (None, [0])]
+    np.testing.assert_array_equal(*scores)
+
+
+@pytest.mark.parametrize("method", ["decision_function", "predict", "p_values", "detect"])
+def test_a_threshold_for_another_bound_is_refused(fitted, table, method):
+    other = copy(fitted).set_params(bound="iwae")
+    with pytest.raises(ValueError, match=r"are for bound='elbo'\. Got bound='iwae': .* calibrate"):
+        getattr(other, method)(table)
+    assert set(other.calibrate(table).predict(table)) == {1, -1}
+
+
 # A few labels.
 
 
@@ -267,8 +287,9 @@ def test_rows_labelled_normal_and_unknown_are_treated_alike(detector, few_labels
         (None, r"must be 1 for normal rows, -1 for anomalies and 0 .* Got the values \[0\]"),
         ([0, 1] * 10, r"Got the values \[0, 1\]\. If 1 .* pass np\.where\(y == 1, -1, 0\)"),
         ([1] * 20, r"with at least one -1\. Got the values \[1\]"),
-        ([2, -1] * 10, r"Got the values \[-1, 2\]"),
-        (["odd", "-1"] * 10, r"Got the values \['-1', 'odd'\]"),
+        ([2, -1] * 10, r"Got the values \[2, -1\]"),
+        ([1, -1, None, 0] * 5, r"Got the values \[1, -1, None, 0\]"),
+        (["odd", "-1"] * 10, r"Got the values \['odd', '-1'\]"),
         ([0, -1], r"must label each row .* Got 2 labels, 1 of them -1, for 20 rows"),
         ([1] + [-1] * 19, r"at least 2 as no anomaly\. Got 20 labels, 19 of them -1"),
     ],

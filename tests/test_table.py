@@ -208,6 +208,9 @@ REFUSED = [  # table, error, what it says
     (pd.DataFrame({"a": pd.period_range("2020", periods=2, freq="D")}), TypeError, "Period"),
     (np.array([[1.0, {}]], dtype=object), TypeError, "Column 1: a cell must be a number or a"),
     (np.array([["a"], [{}]], dtype=object), TypeError, "Got {} in row 1."),
+    (pd.DataFrame({"a": [1.0, np.zeros(2)]}), TypeError, "Got array([0., 0.]) in row 1."),
+    (pd.DataFrame({"a": [1, 10**400]}, dtype=object), TypeError, "in row 1."),
+    (pl.DataFrame({"a": [[1.0], [2.0]]}), TypeError, "Got array([1.]) in row 0."),
     (sparse.eye_array(3), TypeError, "Sparse input is not supported: skvae needs a dense table"),
     (np.zeros(3), ValueError, "Expected 2D array, got 1D array"),
     (pd.Series([1.0, 2.0]), ValueError, "Expected a 2-dimensional container"),
@@ -358,6 +361,12 @@ def test_infrequent_levels_share_the_last_code(levels, n_codes):
     _, encoder = fit(pd.DataFrame({"x": column}), ["categorical"], **levels)
     assert encoder.columns_[0].levels == ("a", "b", "c", "d")
     assert encoder.columns_[0].n_codes == n_codes
+
+
+def test_strings_that_are_all_missing_are_levels_still():
+    X = pd.DataFrame({"a": pd.Series([None, None], dtype="str")})
+    assert read_table(X).kinds == ["category"]
+    assert np.isnan(read_table(X).values).all()
 
 
 def test_numbers_may_be_levels():
