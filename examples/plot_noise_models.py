@@ -18,9 +18,9 @@ print(unseen.describe().loc[["mean", "50%", "max"]].round(1))
 
 # %%
 # TSH has a long tail: the greatest value is 90 times the median.
-# Heavy-tailed noise takes such values better than a normal.
+# Heavy-tailed noise takes such values better than a normal; the last is the default of numbers.
 
-names = ["gaussian", "heteroscedastic", "student_t"]
+names = ["gaussian", "heteroscedastic", "student_t", "heteroscedastic_student_t"]
 scores = {}
 for name in names:
     model = VAEAnomalyDetector(likelihoods=name, max_steps=300, random_state=0).fit(train)
@@ -29,7 +29,7 @@ for name in names:
 _, ax = plt.subplots(layout="constrained")
 ax.boxplot(
     scores.values(),
-    tick_labels=names,
+    tick_labels=[name.replace("_stu", "\n_stu") for name in names],
     showfliers=False,
     whis=(1, 99),
     medianprops={"color": "#0072B2"},
