@@ -195,7 +195,7 @@ default=None
     Notes
     -----
     The same fitted estimator gives a row the same score, bit by bit, whatever the other
-    rows are, on one machine, device and number of threads.
+    rows are, on one machine and device.
 
     ``scoring="roc_auc"`` with y in {+1, -1} ranks by `decision_function`.
     scikit-learn's ``"average_precision"`` would measure how well the normal rows are

@@ -1,11 +1,13 @@
 """Scores of rows: in float64, in blocks of one shape, with noise shared by all rows.
 
-The score of a row is repeatable bit by bit on one machine, device and thread count: it
-does not depend on the other rows, because every block has the same shape (the last one
-is padded) and every row meets the same noise.
+The score of a row is repeatable bit by bit on one machine and device. It does not depend
+on the other rows or on the number of threads, because every block has the same shape (the
+last one is padded) and one thread, and every row meets the same noise.
 """
 
 import math
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from copy import deepcopy
 from functools import partial
 
@@ -24,9 +26,7 @@ __all__ = [
     "reconstruct",
 ]
 
-# Torch runs an elementwise operation of this many elements on one thread; a larger one is
-# cut between threads at places that need not fall between rows.
-_SERIAL_SIZE = 32768
+_BLOCK_SIZE = 2**17  # numbers of a block in the widest layer, for all draws: 1 MiB
 _DECODED_SIZE = 2**22  # numbers from a decoder that are held at a time: 32 MiB
 
 
@@ -250,13 +250,13 @@ def _decoded_without_each(model, p, block, seen, noise):
 
 
 def block_rows(model, n_draws, device):
-    """Rows of a block: as many as keep the widest layer's work on one thread.
+    """Rows of a block: as many as keep the widest layer in a processor's cache.
 
     Multiples of 16, for which a matrix product treats all rows alike.
     """
     if torch.device(device).type != "cpu":
         return 4096
-    rows = _SERIAL_SIZE // (_widest(model) * max(1, n_draws))
+    rows = _BLOCK_SIZE // (_widest(model) * max(1, n_draws))
     return max(16, min(128, rows // 16 * 16))
 
 
@@ -267,27 +267,45 @@ def _widest(model):
 def _passes(model, p, block, seen, noise):
     """ELBO terms of a block, as many draws at a time as fit the widest layer."""
     q = model.infer(block, seen)
-    size = max(1, _SERIAL_SIZE // (_widest(model) * len(block)))
+    size = max(1, _BLOCK_SIZE // (_widest(model) * len(block)))
     for eps in noise.split(size):  # (n, 1, latent_dim)
         yield model.elbo(q, p, block, seen, eps)
 
 
-@torch.inference_mode()
 def _blockwise(function, model, x, observed, eps, device):
     """Apply `function` to blocks of rows of one shape and join what it returns."""
     n, n_block = len(x), block_rows(model, len(eps), device)
     if torch.device(device).type != "cpu":
         model = deepcopy(model).to(device)
-    p = model.prior_distribution()
-    noise = torch.tensor(eps, device=device)
-    results = []
-    for start in range(0, max(n, 1), n_block):
+
+    @torch.inference_mode()
+    def of_block(start):
         block, seen = (
             _padded(part[start : start + n_block], n_block, device) for part in (x, observed)
         )
-        result = function(model, p, block, seen, noise).cpu().numpy()
-        results.append(result[: n - start])
-    return np.concatenate(results)
+        return function(model, p, block, seen, noise).cpu().numpy()[: n - start]
+
+    with _one_thread_a_block() as n_threads, torch.inference_mode():
+        p, noise = model.prior_distribution(), torch.tensor(eps, device=device)
+        starts = range(0, max(n, 1), n_block)
+        if len(starts) == 1:
+            return of_block(0)
+        with ThreadPoolExecutor(n_threads) as pool:
+            return np.concatenate(list(pool.map(of_block, starts)))
+
+
+@contextmanager
+def _one_thread_a_block():
+    """Let torch work on one thread; yield how many it had.
+
+    Between more it would cut a block at places that need not fall between rows.
+    """
+    n_threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield n_threads
+    finally:
+        torch.set_num_threads(n_threads)
 
 
 def _padded(part, n_block, device):
