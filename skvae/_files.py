@@ -228,5 +228,5 @@ def _parquet():
     try:
         from pyarrow import parquet
     except ImportError as error:
-        raise ImportError("Parquet needs pyarrow: pip install pyarrow") from error
+        raise ImportError("Parquet needs pyarrow: pip install 'skvae[cli]'") from error
     return parquet
