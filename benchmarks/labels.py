@@ -51,6 +51,7 @@ METHODS = {
     "skvae": skvae,
     "PyOD XGBOD": rival("pyod.models.xgbod", "XGBOD"),
     "PyOD DevNet": rival("pyod.models.devnet", "DevNet", "random_seed", device="cpu"),
+    "DeepOD DevNet": rival("deepod.models.tabular", "DevNet", device="cpu", verbose=0),
     "DeepOD DeepSAD": rival("deepod.models.tabular", "DeepSAD", device="cpu", verbose=0),
 }
 
