@@ -416,8 +416,8 @@ def labels_section():
         f"labelled anomalies among the training rows, mean AUROC over {frame['table'].nunique()} "
         "tables drawn down to 2,000 rows, on anomalies of which none is labelled; seeds "
         f"{frame['seed'].min()} to {frame['seed'].max()}. {failed.sum()} of {len(frame)} runs "
-        "failed and count as 0.5. PyOD 3.6.7 passes outputs and labels to DevNet's loss in the wrong "
-        f"order, which DeepOD's does not.\n\n{markdown(table.rename_axis('labels'))}\n"
+        "failed and count as 0.5. PyOD 3.6.7 passes outputs and labels to DevNet's loss in the "
+        f"wrong order, which DeepOD's does not.\n\n{markdown(table.rename_axis('labels'))}\n"
     )
 
 
