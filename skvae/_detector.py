@@ -221,7 +221,7 @@ default=None
     >>> from skvae import VAEAnomalyDetector
     >>> x = np.random.RandomState(0).normal(size=(500, 1))
     >>> X = np.hstack([x, 2 * x, -x]) + 0.1
-    >>> detector = VAEAnomalyDetector(max_steps=1000, random_state=0).fit(X)
+    >>> detector = VAEAnomalyDetector(max_steps=300, random_state=0).fit(X)
     >>> detector.predict([[1.1, 2.1, -0.9], [1.1, -1.9, -0.9]])
     array([ 1, -1])
     """

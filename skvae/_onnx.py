@@ -380,8 +380,6 @@ def _parse(scope, estimator, inputs, custom_parsers=None):
 
 def _convert(scope, operator, container):
     """Add the graph of an estimator to that of a pipeline."""
-    from onnx import compose
-
     inputs = []
     for variable in operator.inputs:
         kind = variable.type.to_onnx_type().tensor_type.elem_type
@@ -392,7 +390,15 @@ def _convert(scope, operator, container):
     outputs = {variable.raw_name: variable.onnx_name for variable in operator.outputs}
     model = _model(operator.raw_operator, inputs, outputs)
     prefix = scope.get_unique_operator_name(operator.type)
-    model = compose.add_prefix(model, f"{prefix}/", rename_inputs=False, rename_outputs=False)
+    shared = {"", *(part.name for part in inputs), *outputs.values()}
+
+    def renamed(names):
+        return [name if name in shared else f"{prefix}/{name}" for name in names]
+
+    for node in model.graph.node:
+        node.input[:], node.output[:] = renamed(node.input), renamed(node.output)
+    for tensor in model.graph.initializer:
+        (tensor.name,) = renamed([tensor.name])
     container.nodes.extend(model.graph.node)
     container.initializers.extend(model.graph.initializer)
     for opset in model.opset_import:
@@ -683,6 +689,12 @@ def _softplus(x):
     return torch.where(x > 20, x, torch.log1p(_clamp(x, max=20.0).exp()))  # 20 as in torch
 
 
+def _silu(x, inplace=False):
+    # Without a sigmoid, whose product with x older versions of onnxruntime take for an operation
+    # that they lack for float64.
+    return x / (1 + torch.exp(-x))
+
+
 def _pad(x, widths, mode, value):
     return torch.cat([x, _full_like(x[..., : widths[1]], 0.0)], -1)
 
@@ -730,6 +742,7 @@ _REPLACED = {
     if hasattr(owner, name)
 } | {
     functional.pad: _pad,
+    functional.silu: _silu,
     functional.softplus: _softplus,
     functional.logsigmoid: lambda x: -_softplus(-x),
     torch.linalg.solve_triangular: _solve_triangular,

@@ -4,6 +4,7 @@ Callbacks are part of scikit-learn from 1.9 on. With an older one nobody listens
 """
 
 import math
+from typing import Self
 
 __all__ = ["CallbackSupportMixin", "Progress", "with_callbacks"]
 
@@ -37,8 +38,23 @@ except ImportError:  # scikit-learn < 1.9
     class CallbackSupportMixin:  # type: ignore[no-redef]
         """Says that callbacks need a newer scikit-learn."""
 
-        def set_callbacks(self, *callbacks):
-            """Raise ImportError if there are any callbacks."""
+        def set_callbacks(self, *callbacks: object) -> Self:
+            """Take no callbacks.
+
+            Parameters
+            ----------
+            *callbacks : object
+                None at all, which is what scikit-learn passes on clones.
+
+            Returns
+            -------
+            self : object
+
+            Raises
+            ------
+            ImportError
+                If there are any, for with this scikit-learn nobody would call them.
+            """
             if callbacks:
                 raise ImportError(
                     "Callbacks need scikit-learn 1.9 or newer: pip install -U scikit-learn. "

@@ -166,7 +166,7 @@ default=None
     >>> from skvae import VAETransformer
     >>> x = np.random.RandomState(0).normal(size=(500, 1))
     >>> X = np.hstack([x, 2 * x, -x]) + 0.1
-    >>> transformer = VAETransformer(latent_dim=1, max_steps=1000, random_state=0)
+    >>> transformer = VAETransformer(latent_dim=1, max_steps=300, random_state=0)
     >>> codes = transformer.fit_transform(X)
     >>> codes.shape
     (500, 1)

@@ -42,6 +42,7 @@ def test_every_public_name_is_in_the_reference(module):
     assert set(module.__all__) <= words
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_examples_run(page):
     text = BLOCK.sub("", page.read_text(encoding="utf-8"))

@@ -13,6 +13,7 @@ IGNORED = {
     "ES01": "a summary line is often all that there is to say",
     "EX01": "examples are for estimators and functions, not for each method",
     "SA01": "and so is See Also",
+    "GL01": "summaries begin on the line of the quotes, as older versions do not know",
     "PR01": "base classes in nn document n_columns and alike once",
     "PR02": "for the base classes, which have torch.nn.Module's signature",
     "PR07": "X is the same in each method, and a shape or type may say it all",

@@ -364,7 +364,7 @@ def test_infrequent_levels_share_the_last_code(levels, n_codes):
 
 
 def test_strings_that_are_all_missing_are_levels_still():
-    X = pd.DataFrame({"a": pd.Series([None, None], dtype="str")})
+    X = pd.DataFrame({"a": pd.Series([None, None], dtype="string")})
     assert read_table(X).kinds == ["category"]
     assert np.isnan(read_table(X).values).all()
 
