@@ -315,7 +315,8 @@ class BaseVAE(CallbackSupportMixin, BaseEstimator):
             to its median over training rows. Then ``kl``, the KL divergence relative to
             its median, and ``baseline``, the sum of the medians. Each row adds up to
             `negative_elbo`. A pandas DataFrame, with the index of X if it has one, where X
-            is a pandas or polars DataFrame.
+            is a pandas or polars DataFrame. If a column of X is called ``kl`` or
+            ``baseline`` too, tell them by position: these two are the last.
 
         Raises
         ------
@@ -429,7 +430,7 @@ class BaseVAE(CallbackSupportMixin, BaseEstimator):
         with torch.inference_mode():
             params = self.model_.decoder(self.model_.sample_prior(n_samples, generator))
             cells = self.model_.likelihood.sample(params, generator).numpy()
-        return self.table_.in_container(self.table_.decode(cells))
+        return self.table_.rows(cells)
 
     def impute(
         self,
@@ -889,7 +890,8 @@ def _at_rest(model):
 
 
 def _tensors(table, device, dtype):
-    values = torch.tensor(table.values, dtype=dtype, device=device)
+    farthest = 1e-4 * math.sqrt(torch.finfo(dtype).max)  # its square in small units is a number
+    values = torch.tensor(table.values.clip(-farthest, farthest), dtype=dtype, device=device)
     return values, torch.tensor(table.observed, device=device)
 
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike
 from sklearn.base import OutlierMixin, clone
 from sklearn.metrics import average_precision_score
@@ -42,8 +43,8 @@ class VAEAnomalyDetector(OutlierMixin, BaseVAE):
 
         - "auto": "bernoulli" for boolean columns, "categorical" for strings and
           categories, "ordinal" for ordered ones, "spike_slab" for integer columns of a
-          DataFrame, such as counts and bytes, and "heteroscedastic_student_t" for all
-          others.
+          DataFrame, such as counts and bytes, also where holes made floats of them, and
+          "heteroscedastic_student_t" for all others.
         - "gaussian": a normal with a learned scale per column, shared by all rows. The
           scale is at least 0.05 of the column's standard deviation (of its absolute
           value if it never varies, of 1 if it is always 0).
@@ -516,14 +517,17 @@ default=None
     def _known_anomalies(self, y, n, *, fewest, fewest_others):
         if not self.use_labels:
             return super()._known_anomalies(y, n, fewest=fewest, fewest_others=fewest_others)
+        if y is None and fewest:
+            raise ValueError("With use_labels=True fit needs y. Pass it, or use_labels=False.")
         y = np.full(n, 0) if y is None else column_or_1d(y)
-        labels = list(dict.fromkeys(y.tolist()))
+        labels = pd.unique(y).tolist()
         if not set(labels) <= {1, -1, 0} or np.sum(y == -1) < fewest:
             at_least = ", with at least one -1" if fewest else ""
+            is_0_and_1 = set(labels) <= {1, 0}
+            remedy = " If 1 stands for an anomaly, pass np.where(y == 1, -1, 0)."
             raise ValueError(
                 "With use_labels=True y must be 1 for normal rows, -1 for anomalies and 0 for "
-                f"unknown ones{at_least}. Got the values {labels[:10]}. If 1 stands for an "
-                "anomaly, pass np.where(y == 1, -1, 0)."
+                f"unknown ones{at_least}. Got the values {labels[:10]}.{remedy * is_0_and_1}"
             )
         if len(y) != n or n - np.sum(y == -1) < fewest_others:
             raise ValueError(

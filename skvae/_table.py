@@ -93,7 +93,7 @@ class Column:
     kind : {"number", "integer", "boolean", "category", "ordered"}
         What it was read as.
     dtype : dtype or None
-        That of a DataFrame's column.
+        That of a DataFrame's column of levels.
     exponent : int
         Power of two near its largest absolute value; of counts, near their mean.
     loc, scale : float
@@ -202,7 +202,7 @@ class TableEncoder:
                 raw.names, likelihoods, raw.kinds, raw.dtypes, strict=True
             )
         ]
-        self.check(raw)
+        self.check(raw, is_fitting=True)
         for j, domain in enumerate(self._domains):
             if domain.order_levels is None:
                 self._note(j, zip(UNIT, domain.unit(raw.values[:, j]), strict=True))
@@ -264,13 +264,15 @@ class TableEncoder:
         self._log_slopes = np.where([d.is_continuous for d in self._domains], -slopes, 0.0)
         return self
 
-    def check(self, raw):
+    def check(self, raw, is_fitting=False):
         """Raise for values that do not fit their column's noise model.
 
         Parameters
         ----------
         raw : RawTable
             With the columns of the training table.
+        is_fitting : bool, default=False
+            Whether the noise model can still be another one.
 
         Raises
         ------
@@ -291,11 +293,10 @@ class TableEncoder:
             if wrong.any():
                 row = int(np.argmax(wrong))
                 cell = f"{values[row]:g}" if fits else repr(raw.levels[j][int(values[row])])
-                remedy = "gaussian" if fits else "categorical"
                 raise ValueError(
                     f"Column {column.name!r}: the {column.likelihood!r} likelihood needs "
                     f"{domain.needs}. Got {cell} in row {row}. "
-                    f"Use likelihoods={{{column.name!r}: {remedy!r}}}."
+                    + (_other_model(column.name, fits) if is_fitting else _other_cells(fits))
                 )
 
     def encode(self, raw):
@@ -412,14 +413,22 @@ class TableEncoder:
         Returns
         -------
         table : ndarray or DataFrame of shape (n, n_columns)
-            In the container that was fitted. Flags and counts are rounded.
+            In the container that was fitted. Flags and whole numbers are rounded.
         """
-        guesses = self.decode(values)
-        for j, domain in enumerate(self._domains):
-            if not domain.is_continuous and domain.order_levels is None:
-                guesses[:, j] = np.rint(guesses[:, j].astype(np.float64))
+        guesses = self._rounded(self.decode(values))
         cells = _with_levels(raw.values, raw.levels)
         return self.in_container(np.where(np.isnan(raw.values), guesses, cells), index)
+
+    def rows(self, values):
+        """Rows in the container that was fitted, of cells as the model encodes them."""
+        return self.in_container(self._rounded(self.decode(values)))
+
+    def _rounded(self, cells):
+        for j, (column, domain) in enumerate(zip(self.columns_, self._domains, strict=True)):
+            is_whole = not domain.is_continuous or column.kind == "integer"
+            if is_whole and domain.order_levels is None:
+                cells[:, j] = np.rint(cells[:, j].astype(np.float64))
+        return cells
 
     def expected(self, raw, cells, index=None):
         """Lay out what is expected of each cell beside how sure that is.
@@ -462,6 +471,19 @@ class TableEncoder:
             [_index(names), fields], names=["column", "field"]
         )
         return frame
+
+
+def _other_model(name, are_numbers):
+    """Way out for a column of training rows."""
+    if are_numbers:
+        return f"Use likelihoods={{{name!r}: 'gaussian'}}."
+    return f"Use pandas.to_numeric if it is a number, else likelihoods={{{name!r}: 'categorical'}}."
+
+
+def _other_cells(are_numbers):
+    """Way out for a column of rows to score."""
+    remedy = "Make the cell missing" if are_numbers else "Use pandas.to_numeric"
+    return f"{remedy}, or fit anew with rows of this kind."
 
 
 def _with_levels(cells, levels):
@@ -571,7 +593,8 @@ def _real_unit(values):
     low, high = np.quantile(values, [0.05, 0.95])
     if low < high:  # a few wild cells must not make all others look alike
         farthest = FARTHEST_IN_UNIT * (high - low)
-        values = values.clip(low - farthest, high + farthest)
+        smaller, values = _near_1(values.clip(low - farthest, high + farthest))
+        exponent += smaller
     loc = float(values.mean())
     scale = float(np.sqrt(np.square(values - loc).mean()))
     return exponent, loc, max(scale, SMALLEST_SPREAD), 1.0
@@ -713,9 +736,11 @@ def read_table(X, *, min_rows=1):
         )
     frame = as_pandas(X)
     if frame is not None:
+        _check_names(frame.columns)
         columns = [_read_series(name, series) for name, series in frame.items()]
-        names, dtypes = list(frame.columns), list(frame.dtypes)
-        numbers = np.column_stack([c.values for c in columns]) if columns else frame
+        names = list(frame.columns)
+        dtypes = [_returned(*pair) for pair in zip(columns, frame.dtypes, strict=True)]
+        numbers = np.column_stack([c.values for c in columns])
     else:
         columns, numbers = _read_array(X)
         names, dtypes = list(range(len(columns))), [None] * len(columns)
@@ -738,8 +763,44 @@ def as_pandas(X):
     if hasattr(X, "iloc") and hasattr(X, "columns"):
         return X
     if hasattr(X, "get_columns"):  # polars
-        return pd.DataFrame({series.name: series.to_numpy() for series in X.get_columns()})
+        return pd.DataFrame({series.name: _polars_cells(series) for series in X.get_columns()})
+    if hasattr(X, "collect_schema"):
+        raise TypeError("X is a polars LazyFrame: pass X.collect().")
     return None
+
+
+def _polars_cells(series):
+    cells = series.to_numpy()
+    if cells.ndim > 1:
+        raise TypeError(
+            f"Column {series.name!r} holds {series.dtype}, not one value a row. Split it, for "
+            "example by X.unnest, or leave it out."
+        )
+    if series.dtype.is_integer() and cells.dtype.kind == "f":  # it has holes
+        return pd.array(cells, "UInt64" if series.dtype.is_unsigned_integer() else "Int64")
+    return cells
+
+
+def _check_names(names):
+    """Raise for a table without columns, and for names that two columns share."""
+    if len(names) == 0:
+        raise ValueError("X has 0 columns. Pass one at least.")
+    if not names.is_unique:
+        name = names[names.duplicated()][0]
+        places = ", ".join(map(str, np.flatnonzero(names == name)))
+        raise ValueError(f"Column {name!r} occurs more than once, at {places}. Rename the others.")
+
+
+def _returned(column, dtype):
+    """Dtype that levels are given back in: their categories, or what the dtype's name tells."""
+    if column.kind in _NUMBERS:
+        return None
+    if isinstance(dtype, pd.CategoricalDtype):
+        return dtype
+    try:
+        return pd.api.types.pandas_dtype(str(dtype))
+    except (TypeError, NotImplementedError):  # an Arrow dictionary
+        return np.dtype(object)
 
 
 def _read_array(X):
@@ -753,7 +814,7 @@ def _read_array(X):
     _refuse_kind(0, array.dtype)
     # Read again: among strings the numbers of a list have become strings too.
     cells = np.asarray(X, dtype=object)
-    columns = [_read_objects(j, cells[:, j]) for j in range(cells.shape[1])]
+    columns = [_read_objects(j, cells[:, j], "number") for j in range(cells.shape[1])]
     return columns, np.column_stack([c.values for c in columns])
 
 
@@ -761,27 +822,35 @@ def _read_series(name, series):
     dtype = series.dtype
     _refuse_kind(name, dtype)
     if isinstance(dtype, pd.CategoricalDtype):
+        _refuse_kind(name, dtype.categories.dtype)
         codes = series.cat.codes.to_numpy().astype(np.float64)
         kind = "ordered" if dtype.ordered else "category"
         levels = series.cat.categories.to_numpy(dtype=object)
         return _Cells(np.where(codes < 0, np.nan, codes), kind, levels)
     if dtype.kind in "biuf":
         kind = {"b": "boolean", "f": "number"}.get(dtype.kind, "integer")
-        return _Cells(series.to_numpy(dtype=np.float64, na_value=np.nan), kind)
+        values = series.to_numpy(dtype=np.float64, na_value=np.nan)
+        return _Cells(values, "integer" if kind == "number" and _were_integers(values) else kind)
     if isinstance(dtype, pd.StringDtype) and series.isna().all():
         return _Cells(np.full(len(series), np.nan), "category", np.empty(0, dtype=object))
-    return _read_objects(name, series.to_numpy(dtype=object))
+    return _read_objects(name, series.to_numpy(dtype=object), "integer")
 
 
-def _read_objects(name, cells):
+def _were_integers(values):
+    """Whether holes alone made floats of a column, as pandas does."""
+    observed = values[~np.isnan(values)]
+    return 0 < len(observed) < len(values) and bool((observed == np.rint(observed)).all())
+
+
+def _read_objects(name, cells, kind_of_integers):
     """Numbers of Python objects, or positions of their levels if some are strings."""
     content = pd.api.types.infer_dtype(cells, skipna=True)
-    if content.startswith(("date", "time")):
+    if content.startswith(("date", "time", "period")):
         _refuse_dates(name, content)
     missing = pd.isna(cells)
     is_text = np.array([isinstance(cell, (str, bytes)) for cell in cells], dtype=bool)
     if not is_text.any():
-        kind = "boolean" if content == "boolean" else "number"
+        kind = {"boolean": "boolean", "integer": kind_of_integers}.get(content, "number")
         return _Cells(_as_numbers(name, np.where(missing, np.nan, cells)), kind)
     _as_numbers(name, np.where(missing | is_text, np.nan, cells))
     codes, levels = pd.factorize(np.where(missing, None, cells))
@@ -810,7 +879,7 @@ def _is_number(cell):
 
 
 def _refuse_kind(name, dtype):
-    if dtype.kind in "mM":
+    if dtype.kind in "mM" or isinstance(dtype, pd.PeriodDtype):
         _refuse_dates(name, dtype)
     if dtype.kind == "c":
         raise ValueError(f"Column {name!r} holds complex numbers. Split it into two real ones.")

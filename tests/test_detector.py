@@ -284,10 +284,11 @@ def test_rows_labelled_normal_and_unknown_are_treated_alike(detector, few_labels
 @pytest.mark.parametrize(
     ("y", "message"),
     [
-        (None, r"must be 1 for normal rows, -1 for anomalies and 0 .* Got the values \[0\]"),
+        (None, r"fit needs y\. Pass it, or use_labels=False"),
+        ([0] * 20, r"must be 1 for normal rows, -1 for anomalies and 0 .* Got the values \[0\]"),
         ([0, 1] * 10, r"Got the values \[0, 1\]\. If 1 .* pass np\.where\(y == 1, -1, 0\)"),
         ([1] * 20, r"with at least one -1\. Got the values \[1\]"),
-        ([2, -1] * 10, r"Got the values \[2, -1\]"),
+        ([2, -1] * 10, r"Got the values \[2, -1\]\.$"),
         ([1, -1, None, 0] * 5, r"Got the values \[1, -1, None, 0\]"),
         (["odd", "-1"] * 10, r"Got the values \['odd', '-1'\]"),
         ([0, -1], r"must label each row .* Got 2 labels, 1 of them -1, for 20 rows"),
@@ -424,10 +425,11 @@ def test_number_in_a_column_of_flags_is_refused(detector, flags):
     X = flags.astype(float)
     fitted = clone(detector).set_params(likelihoods="bernoulli").fit(X)
     X[17, 1] = 2
-    message = (
-        r"Column 1: the 'bernoulli' likelihood needs values 0 and 1\. Got 2 in row 17\. "
-        r"Use likelihoods=\{1: 'gaussian'\}\."
-    )
-    for method in (fitted.fit, fitted.predict):
-        with pytest.raises(ValueError, match=message):
+    message = r"Column 1: the 'bernoulli' likelihood needs values 0 and 1\. Got 2 in row 17\. "
+    ways_out = {
+        fitted.fit: r"Use likelihoods=\{1: 'gaussian'\}\.",
+        fitted.predict: r"Make the cell missing, or fit anew with rows of this kind\.",
+    }
+    for method, way_out in ways_out.items():
+        with pytest.raises(ValueError, match=message + way_out):
             method(X)

@@ -3,17 +3,20 @@
 import json
 import pickle
 import random
+from decimal import Decimal
 from itertools import product
 
 import joblib
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 import skops.io
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors import safe_open
 from safetensors.numpy import save_file
+from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -89,6 +92,25 @@ def test_parameters_set_after_the_fit_do_not_change_the_scores(frame, path):
     np.testing.assert_array_equal(
         saved(model, path).score_samples(frame), model.score_samples(frame)
     )
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        pd.arrays.SparseArray([0.0, 1.0] * 50),
+        pd.array([Decimal("1.5"), Decimal("2.5")] * 50, pd.ArrowDtype(pa.decimal128(4, 1))),
+        pd.array(["a", "b"] * 50, pd.ArrowDtype(pa.dictionary(pa.int32(), pa.string()))),
+        pd.array(["a", "b"] * 50, pd.ArrowDtype(pa.string())),
+    ],
+    ids=lambda cells: str(cells.dtype),
+)
+def test_columns_of_any_dtype_come_back(detector, frame, path, cells):
+    X = frame[:100].assign(own=cells)
+    fitted = clone(detector).fit(X)
+    for other in (saved(fitted, path), pickle.loads(pickle.dumps(fitted))):
+        pd.testing.assert_frame_equal(
+            other.sample(3, random_state=0), fitted.sample(3, random_state=0)
+        )
 
 
 def test_what_was_loaded_can_be_fitted_and_saved_again(detector, frame, path):
