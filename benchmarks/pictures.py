@@ -71,7 +71,7 @@ def contamination(means):
 
 def scale(frame):
     """Seconds and memory against rows: a colour a method, a line style a number of columns."""
-    figure, axes = plt.subplots(1, 3, figsize=(12, 4), layout="constrained")
+    figure, axes = plt.subplots(1, 3, figsize=(12, 4.6), layout="constrained")
     labels = {
         "fit_seconds": "seconds to fit",
         "score_seconds": "seconds to score all rows",
@@ -82,10 +82,11 @@ def scale(frame):
         styles = dict(zip(sorted(frame["columns"].unique()), [":", "--", "-"], strict=False))
         for (columns, method), curve in curves.items():
             look = {"marker": ".", "linestyle": styles[columns], "color": color(method)}
+            curve = curve[curve > 0]  # less memory than could be measured
             ax.loglog(curve.index, curve, **look, label=f"{method}, {columns} columns")
         ax.set_xlabel("rows")
         ax.set_ylabel(label)
-    axes[0].legend(fontsize=7)
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
     save(figure, "scale")
 
 

@@ -3,7 +3,9 @@
 import json
 import re
 import sys
+from collections import defaultdict
 from contextlib import contextmanager
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -21,6 +23,7 @@ from tqdm import tqdm
 from . import ScoreDistributionDisplay, VAEAnomalyDetector, export_onnx, load, save
 from . import report as html_report
 from ._files import format_of, read_blocks, read_table_file, writing
+from ._io import check_folder
 from .datasets import load_thyroid
 
 __all__ = ["main"]
@@ -62,6 +65,21 @@ def main(arguments=None):
     app(arguments, prog_name="skvae")
 
 
+def _print_version(is_wanted):
+    if is_wanted:
+        print(f"skvae {version('skvae')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    show_version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print it.")
+    ] = False,
+):
+    """Options of no command."""
+
+
 @app.command(
     epilog="Example: skvae fit train.csv -o model.skvae --exclude id --set false_alarm_rate=0.001"
 )
@@ -82,15 +100,19 @@ def fit(
 ):
     """Fit a detector to the rows of a table and save it."""
     with _one_line_errors():
+        check_folder(output)
         detector = VAEAnomalyDetector(random_state=seed, verbose=sys.stderr.isatty())
         detector.set_params(**dict(map(_setting, set_)))
+        detector._check()
+        if detector.use_labels:
+            raise ValueError("--set use_labels: the command line takes no labels. Use Python.")
         with _about(table):
             X = read_table_file(table, format_of(table, input_format))
             detector.fit(_select(X, [name for name in X.columns if name not in exclude], exclude))
         save(detector.set_params(verbose=0), output)
         print(
-            f"{output}: {len(X):,} rows, {detector.n_features_in_} columns, threshold "
-            f"{-detector.offset_:.6g} nats.",
+            f"{_noise_models(detector)}{output}: {len(X):,} rows, "
+            f"{detector.n_features_in_} columns, threshold {-detector.offset_:.6g} nats.",
             file=sys.stderr,
         )
 
@@ -141,7 +163,7 @@ def explain(
     """
     with _one_line_errors():
         results = _by_block(_parts, load(model), keep, table, input_format, block_rows)
-        _write(results if top is None else [_oddest(results, top)], output, output_format)
+        _write(results if top is None else _oddest(results, top), output, output_format)
 
 
 @app.command(epilog="Example: skvae report model.skvae new.csv -o report.html --keep id")
@@ -162,6 +184,8 @@ def report(
     A single file that needs no network: rows are sorted, searched and explained in it.
     """
     with _one_line_errors():
+        if output != "-":
+            check_folder(output)
         detector = load(model)
         with _about(table):
             rows = read_table_file(table, format_of(table, input_format), _texts(detector))
@@ -189,9 +213,9 @@ def export(
         export_onnx(load(model), output)
 
 
-@app.command()
+@app.command(epilog="Example: skvae demo -o thyroid")
 def demo(
-    output: Annotated[Path, typer.Option(help="Folder to write into.")] = Path(),
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder to write into.")] = Path(),
     seed: Annotated[int, typer.Option(help="Of the split and the fits.")] = 0,
 ):
     """Find the patients with a condition in a real table, which is embedded."""
@@ -208,6 +232,14 @@ def _setting(text):
         return name, json.loads(value)
     except json.JSONDecodeError:
         return name, value
+
+
+def _noise_models(detector):
+    """Lines that tell which noise model each column has."""
+    columns = defaultdict(list)
+    for column in detector.table_.columns_:
+        columns[column.likelihood].append(str(column.name))
+    return "".join(f"{name}: {', '.join(names)}\n" for name, names in columns.items())
 
 
 def _by_block(function, detector, keep, table, input_format, block_rows):
@@ -229,23 +261,32 @@ def _by_block(function, detector, keep, table, input_format, block_rows):
 
 def _scores(detector, keep, block):
     scores = -detector.score_samples(_known(detector, keep, block))
-    result = block[list(keep)].assign(anomaly_score=scores)
+    result = pd.DataFrame({"anomaly_score": scores}, index=block.index)
     if hasattr(detector, "offset_"):
         result["flagged"] = scores > -detector.offset_
-    return result
+    return _together(block[list(keep)], result)
 
 
 def _parts(detector, keep, block):
     parts = detector.explain(_known(detector, keep, block)).add_prefix("nats_")
-    first = {"row": block.index, "anomaly_score": parts.sum(axis=1)}
-    return pd.concat([pd.DataFrame(first), block[list(keep)], parts], axis=1)
+    first = pd.DataFrame({"row": block.index, "anomaly_score": parts.sum(axis=1)}, block.index)
+    return _together(first, block[list(keep)], parts)
+
+
+def _together(*tables):
+    """Tables side by side, whose columns have names of their own."""
+    result = pd.concat(tables, axis=1)
+    if not result.columns.is_unique:
+        name = result.columns[result.columns.duplicated()][0]
+        raise ValueError(f"--keep {name}: the output has a column of that name. Rename it.")
+    return result
 
 
 def _oddest(results, n):
     oddest = []
     for result in results:
         oddest = [pd.concat([*oddest, result]).nlargest(n, "anomaly_score")]
-    return oddest[0]
+    yield from oddest
 
 
 def _write(results, output, output_format):
@@ -253,7 +294,8 @@ def _write(results, output, output_format):
         name = format_of(output, output_format)
     with writing(output, name) as write:
         for result in results:
-            write(result)
+            with _about(output):
+                write(result)
 
 
 def _known(detector, keep, block):
@@ -274,8 +316,8 @@ def _texts(detector):
 def _check_numbers(X):
     """Raise for a cell that turned a column of numbers into one of strings."""
     for name in X.select_dtypes(exclude=["number", "bool"]):
-        numbers = pd.to_numeric(X[name], errors="coerce")
-        wrong = numbers.isna() & X[name].notna()
+        is_text = X[name].map(lambda cell: isinstance(cell, str)).astype(bool)
+        wrong = is_text & pd.to_numeric(X[name].where(is_text), errors="coerce").isna()
         if wrong.any() and not wrong.all():
             row = int(np.argmax(wrong))
             raise ValueError(
@@ -296,7 +338,7 @@ def _about(path, first_row=0):
     """Name the file in errors, and count the rows that they name from the file's first."""
     try:
         yield
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, OverflowError) as error:
         message = re.sub(r"\brow (\d+)", lambda m: f"row {int(m[1]) + first_row}", str(error))
         raise ValueError(f"{'standard input' if path == '-' else path}: {message}") from error
 

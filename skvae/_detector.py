@@ -4,7 +4,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self
 
 import numpy as np
-import pandas as pd
 from numpy.typing import ArrayLike
 from sklearn.base import OutlierMixin, clone
 from sklearn.metrics import average_precision_score
@@ -520,7 +519,7 @@ default=None
         if y is None and fewest:
             raise ValueError("With use_labels=True fit needs y. Pass it, or use_labels=False.")
         y = np.full(n, 0) if y is None else column_or_1d(y)
-        labels = pd.unique(y).tolist()
+        labels = list({repr(label): label for label in y.tolist()}.values())  # one NaN of many
         if not set(labels) <= {1, -1, 0} or np.sum(y == -1) < fewest:
             at_least = ", with at least one -1" if fewest else ""
             is_0_and_1 = set(labels) <= {1, 0}

@@ -13,7 +13,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 from sklearn.decomposition import PCA
+from sklearn.utils import check_array, check_consistent_length, column_or_1d
+from sklearn.utils.validation import check_is_fitted
 
+from ._checks import integer
 from ._table import as_pandas
 
 __all__ = [
@@ -77,6 +80,7 @@ class TrainingCurveDisplay:
         -------
         display : TrainingCurveDisplay
         """
+        check_is_fitted(estimator)
         return cls.from_predictions(estimator.history_, ax=ax)
 
     @classmethod
@@ -222,10 +226,16 @@ class ScoreDistributionDisplay:
         Returns
         -------
         display : ScoreDistributionDisplay
+
+        Raises
+        ------
+        ValueError
+            If a score is not finite, or y is no +1 or -1 for each row.
         """
+        scores = check_array(scores, ensure_2d=False, input_name="scores")
         display = cls(
-            scores=np.asarray(scores),
-            labels=None if y is None else np.asarray(y),
+            scores=scores,
+            labels=None if y is None else _labels(y, scores),
             threshold=threshold,
             calibration_scores=calibration_scores,
         )
@@ -348,8 +358,11 @@ class ExplanationDisplay:
         display : ExplanationDisplay
         """
         frame = as_pandas(X)
-        one = np.asarray(X)[[row]] if frame is None else frame.iloc[[row]]
-        parts, cells = _named(estimator.explain(one), one), _frame(one)
+        table = np.asarray(X) if frame is None else frame
+        if not -len(table) <= row < len(table):
+            raise IndexError(f"row must be one of the {len(table)} rows of X. Got {row}.")
+        one = table[[row]] if frame is None else frame.iloc[[row]]
+        parts, cells = _named(estimator.explain(one)), _frame(one)
         # `explain` is about the ELBO, and so is the threshold only where the score is.
         offset = getattr(estimator, "offset_", None) if estimator.bound == "elbo" else None
         threshold = None if offset is None else -offset
@@ -363,9 +376,9 @@ class ExplanationDisplay:
 
         Parameters
         ----------
-        parts : Series
+        parts : Series or array-like
             A row of ``explain``: nats by column, then ``kl`` and ``baseline``.
-        cells : Series, default=None
+        cells : Series or array-like, default=None
             The row itself, whose values are then written beside the names.
         threshold : float, default=None
             Anomaly score above which rows are anomalies: ``-offset_``.
@@ -375,6 +388,9 @@ class ExplanationDisplay:
         -------
         display : ExplanationDisplay
         """
+        if not hasattr(parts, "iloc"):
+            parts = _named(np.atleast_2d(parts)).iloc[0]
+        cells = cells if cells is None or hasattr(cells, "iloc") else pd.Series(cells)
         return cls(parts=parts, cells=cells, threshold=threshold).plot(ax=ax)
 
     def plot(self, ax: Any = None, *, max_columns: int = 9) -> Self:
@@ -391,6 +407,7 @@ class ExplanationDisplay:
         -------
         display : ExplanationDisplay
         """
+        integer(1).check("max_columns", max_columns, self)
         baseline, shown = self.parts["baseline"], self._shown(max_columns)
         ends = np.cumsum(shown.to_numpy())
         starts, places = ends - shown.to_numpy(), range(len(shown))
@@ -487,8 +504,7 @@ class ExplanationHeatmapDisplay:
         -------
         display : ExplanationHeatmapDisplay
         """
-        parts = _named(estimator.explain(X), X)
-        return cls.from_predictions(parts, _frame(X), n_rows=n_rows, ax=ax)
+        return cls.from_predictions(estimator.explain(X), X, n_rows=n_rows, ax=ax)
 
     @classmethod
     def from_predictions(
@@ -498,9 +514,9 @@ class ExplanationHeatmapDisplay:
 
         Parameters
         ----------
-        parts : DataFrame of shape (n_samples, n_features + 2)
+        parts : array-like or DataFrame of shape (n_samples, n_features + 2)
             What ``explain`` returns.
-        cells : DataFrame of shape (n_samples, n_features), default=None
+        cells : array-like or DataFrame of shape (n_samples, n_features), default=None
             The rows, whose values are then written into the odd cells.
         n_rows : int, default=12
         ax : matplotlib Axes, default=None
@@ -509,9 +525,13 @@ class ExplanationHeatmapDisplay:
         -------
         display : ExplanationHeatmapDisplay
         """
-        oddest = np.argsort(-parts.sum(axis=1).to_numpy(), kind="stable")[:n_rows]
-        cells = None if cells is None else cells.iloc[oddest]
-        return cls(parts=parts.iloc[oddest], cells=cells).plot(ax=ax)
+        display = cls(parts=_named(parts), cells=None if cells is None else _frame(cells))
+        integer(1).check("n_rows", n_rows, display)
+        scores = display.parts.sum(axis=1).to_numpy()
+        oddest = np.argsort(-scores, kind="stable")[:n_rows]
+        display.parts = display.parts.iloc[oddest]
+        display.cells = None if cells is None else display.cells.iloc[oddest]
+        return display.plot(ax=ax)
 
     def plot(self, ax: Any = None, *, max_columns: int = 12) -> Self:
         """Draw rows against columns, the colour on a scale that is linear below 1 nat.
@@ -528,6 +548,7 @@ class ExplanationHeatmapDisplay:
         """
         from matplotlib.colors import AsinhNorm
 
+        integer(1).check("max_columns", max_columns, self)
         parts = self.parts.drop(columns="baseline")
         largest = np.argsort(-parts.max().to_numpy(), kind="stable")[:max_columns]
         parts = parts.iloc[:, np.sort(largest)]
@@ -621,6 +642,7 @@ class LatentSpaceDisplay:
         -------
         display : LatentSpaceDisplay
         """
+        check_consistent_length(codes, scores)
         return cls(codes=np.asarray(codes), scores=np.asarray(scores)).plot(ax=ax)
 
     def plot(self, ax: Any = None) -> Self:
@@ -739,6 +761,12 @@ class ReconstructionDisplay:
         if columns is None:
             numeric = observed.select_dtypes("number").columns
             columns = list(numeric if len(numeric) else observed.columns)[:MOST_PANELS]
+        if isinstance(columns, str) or len(columns) == 0:
+            raise ValueError(f"columns must be a list of at least one name. Got {columns!r}.")
+        for name in columns:
+            cells = observed[name].astype(object)
+            if (pd.to_numeric(cells, errors="coerce").isna() & cells.notna()).any():
+                raise ValueError(f"Column {name!r} holds text: leave it out of columns.")
         return cls(observed=observed[columns], expected=expected[columns]).plot()
 
     def plot(self) -> Self:
@@ -788,11 +816,25 @@ def _frame(X):
     return pd.DataFrame(np.asarray(X)) if frame is None else frame
 
 
-def _named(parts, X):
-    """Give the parts of an array's rows the names that those of a DataFrame have."""
+def _named(parts):
+    """Give the parts of an array's rows names, as those of a DataFrame have."""
     if hasattr(parts, "iloc"):
         return parts
-    return pd.DataFrame(parts, columns=[*_frame(X).columns, "kl", "baseline"])
+    parts = np.asarray(parts)
+    return pd.DataFrame(parts, columns=[*range(parts.shape[1] - 2), "kl", "baseline"])
+
+
+def _labels(y, scores):
+    """+1 and -1, one for each score."""
+    y = column_or_1d(y)
+    check_consistent_length(y, scores)
+    values = pd.unique(y).tolist()
+    if not set(values) <= {1, -1}:
+        raise ValueError(
+            f"y must be +1 for normal rows and -1 for anomalies. Got the values {values[:10]}. If "
+            "1 stands for an anomaly, pass np.where(y == 1, -1, 1)."
+        )
+    return y
 
 
 def _written(value):

@@ -6,6 +6,7 @@ import io
 import json
 import lzma
 import sys
+import warnings
 import zlib
 from contextlib import contextmanager, nullcontext
 from itertools import islice
@@ -66,11 +67,21 @@ def format_of(path, name=None):
 
 @contextmanager
 def _named_as_broken():
-    """Make one kind of error of what the standard library raises for broken compressed files."""
+    """Say in the user's words what libraries raise or warn of for broken files."""
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", pd.errors.ParserWarning)
+            yield
     except (EOFError, gzip.BadGzipFile, lzma.LZMAError, zlib.error) as error:
         raise ValueError(f"cannot be decompressed: {error}") from error
+    except UnicodeDecodeError as error:
+        raise ValueError(f"is no text in UTF-8: {error}. Convert it to UTF-8.") from error
+    except pd.errors.EmptyDataError as error:
+        raise ValueError("is empty: its first line must name the columns") from error
+    except pd.errors.ParserWarning as warning:
+        raise ValueError("some rows have more fields than the header") from warning
+    except pd.errors.ParserError as error:
+        raise ValueError(str(error).removeprefix("Error tokenizing data. C error: ")) from error
 
 
 @_named_as_broken()
@@ -116,22 +127,33 @@ def read_table_file(path, name, texts=()):
 
 def _csv_blocks(path, n_rows, texts):
     options = {"chunksize": n_rows, "low_memory": False, "dtype": dict.fromkeys(texts, str)}
-    with _text(path) as file, pd.read_csv(file, **options) as blocks:
-        yield from blocks
+    # index_col: or fields that are more than the header's would move all columns by one.
+    with _text(path) as file, pd.read_csv(file, index_col=False, **options) as blocks:
+        for block in blocks:
+            _check_separator(block.columns)
+            yield block
+
+
+def _check_separator(names):
+    if len(names) == 1 and any(separator in str(names[0]) for separator in ";\t"):
+        raise ValueError(f"its header {names[0]!r} is one field: fields are separated by commas")
 
 
 def _jsonl_blocks(path, n_rows, texts):
     # Not by pandas, which takes numbers for dates where a column's name suggests it.
+    keys = {}  # met so far: a block may lack one that is optional
     with _text(path) as file:
-        lines = enumerate(file, start=1)
+        lines = ((line, text) for line, text in enumerate(file, start=1) if text.strip())
         while batch := list(islice(lines, n_rows)):
-            yield pd.DataFrame([_record(line, text) for line, text in batch])
+            records = [_record(line, text) for line, text in batch]
+            keys |= dict.fromkeys(key for record in records for key in record)
+            yield pd.DataFrame(records, columns=list(keys))
 
 
 def _record(line, text):
     try:
         record = json.loads(text)
-    except json.JSONDecodeError as error:
+    except (json.JSONDecodeError, RecursionError) as error:
         raise ValueError(f"line {line} is no JSON: {error}") from error
     if not isinstance(record, dict):
         raise ValueError(f"line {line} is no JSON object")
@@ -204,7 +226,14 @@ def _parquet_writer(file):
 
     def write(block):
         nonlocal writer
-        table = pyarrow.Table.from_pandas(block, preserve_index=False)
+        schema = writer.schema if writer else None
+        try:
+            table = pyarrow.Table.from_pandas(block, schema, preserve_index=False)
+        except pyarrow.ArrowException as error:
+            raise ValueError(
+                f"a column has another type in rows {block.index[0]} to {block.index[-1]} than "
+                f"before: {error}. Write CSV, or more rows at a time by --block-rows."
+            ) from error
         writer = writer or parquet.ParquetWriter(file, table.schema)
         writer.write_table(table)
 
@@ -221,7 +250,7 @@ WRITERS = {"csv": _csv_writer, "parquet": _parquet_writer, "jsonl": _jsonl_write
 def _text(path):
     if path == STREAM:
         return nullcontext(sys.stdin)
-    return OPENERS.get(Path(path).suffix, open)(path, "rt", encoding="utf-8", newline="")
+    return OPENERS.get(Path(path).suffix, open)(path, "rt", encoding="utf-8-sig", newline="")
 
 
 def _parquet():

@@ -15,14 +15,14 @@ from uuid import uuid4
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import save as serialized
 from sklearn.utils.validation import check_is_fitted
 
 from ._detector import VAEAnomalyDetector
 from ._plain import Reader, Writer
 from ._transformer import VAETransformer
 
-__all__ = ["load", "replacing", "save"]
+__all__ = ["check_folder", "load", "replacing", "save"]
 
 FORMAT = "1"
 
@@ -86,7 +86,8 @@ def save(estimator: VAEAnomalyDetector | VAETransformer, path: str | PathLike[st
         "sha256": _checksum(text, writer.arrays),
     }
     with replacing(path) as temporary:
-        save_file(writer.arrays, temporary, header)
+        # Not by save_file, which lets nobody else read the file.
+        Path(temporary).write_bytes(serialized(writer.arrays, header))
 
 
 def load(path: str | PathLike[str]) -> VAEAnomalyDetector | VAETransformer:
@@ -139,6 +140,15 @@ def load(path: str | PathLike[str]) -> VAEAnomalyDetector | VAETransformer:
         ) from error
 
 
+def check_folder(path):
+    """Raise FileNotFoundError or IsADirectoryError where no file can have this path."""
+    path = Path(path)
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a folder: name a file in it.")
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"There is no folder {path.parent} for {path.name}.")
+
+
 @contextmanager
 def replacing(path):
     """Give a temporary path that takes the place of `path` when all went well.
@@ -146,6 +156,7 @@ def replacing(path):
     Parameters
     ----------
     path : str or path-like
+        Links are followed. A device or a pipe is not replaced but written to.
 
     Yields
     ------
@@ -154,16 +165,22 @@ def replacing(path):
 
     Raises
     ------
-    FileNotFoundError
-        If there is no such folder.
+    FileNotFoundError, IsADirectoryError
+        As `check_folder`.
     """
-    path = Path(path)
-    if not path.parent.is_dir():
-        raise FileNotFoundError(f"There is no folder {path.parent} for {path.name}.")
-    temporary = path.with_name(f".{path.name}.{uuid4().hex}")
+    check_folder(path)
+    target = Path(path).resolve()
+    if target.exists() and not target.is_file():
+        yield str(target)
+        return
+    temporary = target.with_name(f".{target.name}.{uuid4().hex}")
     try:
         yield str(temporary)
-        temporary.replace(path)
+        temporary.replace(target)
+    except OSError as error:
+        if error.filename == str(temporary):
+            raise type(error)(error.errno, error.strerror, str(path)) from error
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 

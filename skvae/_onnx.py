@@ -258,7 +258,10 @@ def _numbers(part, columns):
     helper = _onnx().helper
     texts = [column.name for column in columns if is_text(column)]
     if part.kind != "string" and texts:
-        raise ValueError(f"Column {texts[0]!r} holds text: give it as an input of strings.")
+        raise ValueError(
+            f"Column {texts[0]!r} holds text: give it as an input of strings, as export_onnx does "
+            "for a pipeline with X, some rows of the table."
+        )
     if part.kind == "string" and len(texts) < len(columns):
         names = [column.name for column in columns if not is_text(column)]
         raise ValueError(f"Column {names[0]!r} holds numbers: give it as an input of its own.")
@@ -720,6 +723,7 @@ def _identity(x):
 WRITTEN_OUT = {
     # Like `pad`, else an operator without one of its inputs, which skl2onnx cannot sort.
     "clamp": _clamp,
+    "clamp_min": lambda x, low: _clamp(x, min=low),
     "diag_embed": _diag_embed,
     "diagonal": lambda x, *, dim1, dim2: (x * _identity(x)).sum(dim2),
     "expm1": lambda x: x.exp() - 1,

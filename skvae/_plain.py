@@ -57,6 +57,9 @@ class Writer:
             return {"dict": [[self.write(part, where) for part in item] for item in value.items()]}
         if isinstance(value, (np.ndarray, torch.Tensor)):
             return self._write_array(value, where)
+        if isinstance(value, pd.Interval):  # levels that pandas.cut makes
+            ends = [self.write(end, where) for end in (value.left, value.right)]
+            return {"interval": [*ends, value.closed]}
         if isinstance(value, pd.CategoricalDtype):
             levels = self.write(list(value.categories), where)
             return {"categories": {"levels": levels, "ordered": value.ordered}}
@@ -151,6 +154,10 @@ class Reader:
         cells[:] = self.read(content["cells"])
         return cells.reshape(content["shape"])
 
+    def _interval(self, content):
+        left, right, closed = content
+        return pd.Interval(self.read(left), self.read(right), closed)
+
     def _categories(self, content):
         return pd.CategoricalDtype(self.read(content["levels"]), content["ordered"])
 
@@ -184,7 +191,7 @@ class Reader:
 READERS = {
     kind: f"_{kind}"
     for kind in (
-        *("float", "tuple", "dict", "array", "tensor", "objects", "categories", "dtype"),
-        *("domain", "record", "module"),
+        *("float", "tuple", "dict", "array", "tensor", "objects", "interval", "categories"),
+        *("dtype", "domain", "record", "module"),
     )
 }

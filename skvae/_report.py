@@ -409,13 +409,17 @@ def _texts(cells):
 
 
 def _written(value):
-    return f"{value:.6g}" if isinstance(value, (float, np.floating)) else str(value)
+    return f"{value:.15g}" if isinstance(value, (float, np.floating)) else str(value)
 
 
 def _rounded(values, digits):
-    """Numbers with so many digits, and None for NaN, as JSON has neither NaN nor long numbers."""
+    """Numbers with so many digits, those before the point all of them, and None for NaN."""
     values = np.asarray(values, dtype=np.float64).tolist()
-    return [None if math.isnan(x) else _shortest(float(f"{x:.{digits}g}")) for x in values]
+    return [None if math.isnan(x) else _shortest(_round(x, digits)) for x in values]
+
+
+def _round(x, digits):
+    return float(round(x) if abs(x) >= 10**digits else f"{x:.{digits}g}")
 
 
 def _nats(values):

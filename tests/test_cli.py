@@ -2,9 +2,13 @@
 
 import gzip
 import io
+import json
+import os
 import re
+import stat
 import subprocess
 import sys
+from importlib.metadata import version
 
 import numpy as np
 import pandas as pd
@@ -105,6 +109,54 @@ def test_levels_that_look_like_numbers_stay_levels(keyed, tmp_path):
     np.testing.assert_allclose(pd.read_csv(output)["anomaly_score"], expected, rtol=1e-9)
 
 
+def test_empty_fields_beyond_the_header_move_no_column(model, keyed, tmp_path, capsys):
+    X = keyed.drop(columns="id")[:3]
+    scores = []
+    for name, end in (("as_is", ""), ("longer", ",")):
+        header, *rows = X.to_csv(index=False).splitlines()
+        (tmp_path / f"{name}.csv").write_text("\n".join([header, *(row + end for row in rows)]))
+        assert run("score", model, tmp_path / f"{name}.csv") == 0
+        scores.append(capsys.readouterr().out)
+    assert scores[1] == scores[0]
+
+
+@pytest.mark.parametrize("block_rows", [1, 100])
+def test_json_lines_may_lack_keys_and_begin_with_a_mark(model, keyed, tmp_path, capsys, block_rows):
+    rows = [dict(row) for _, row in keyed[["a", "b", "c", "d", "e", "flag"]][:3].iterrows()]
+    del rows[1]["c"], rows[2]["flag"]
+    text = "\n\n".join(json.dumps(row) for row in rows)
+    (tmp_path / "new.jsonl").write_text(text + "\n \n", encoding="utf-8-sig")
+    assert run("score", model, tmp_path / "new.jsonl", "--block-rows", block_rows) == 0
+    scores = pd.read_csv(io.StringIO(capsys.readouterr().out))["anomaly_score"]
+    expected = skvae.load(model).negative_elbo(pd.DataFrame(rows))
+    np.testing.assert_allclose(scores, expected, rtol=1e-9)
+
+
+def test_links_and_pipes_are_written_to(model, keyed, tmp_path):
+    keyed[:5].to_csv(tmp_path / "new.csv", index=False)
+    (tmp_path / "link.csv").symlink_to(tmp_path / "target.csv")
+    (tmp_path / "target.csv").write_text("old")
+    os.mkfifo(tmp_path / "pipe.csv")
+    reader = os.open(tmp_path / "pipe.csv", os.O_RDONLY | os.O_NONBLOCK)
+    for name in ("link", "pipe"):
+        assert run("score", model, tmp_path / "new.csv", "-o", tmp_path / f"{name}.csv") == 0
+    assert (tmp_path / "link.csv").is_symlink()
+    assert stat.S_ISFIFO((tmp_path / "pipe.csv").stat().st_mode)
+    assert os.read(reader, 100_000) == (tmp_path / "target.csv").read_bytes()
+    os.close(reader)
+
+
+def test_fit_tells_the_noise_models(keyed, tmp_path, capsys):
+    keyed.to_csv(tmp_path / "train.csv", index=False)
+    assert run("fit", tmp_path / "train.csv", "-o", tmp_path / "model.skvae", *QUICK) == 0
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[:3] == [
+        "heteroscedastic_student_t: a, b, c, d, e",
+        "bernoulli: flag",
+        "categorical: id",
+    ]
+
+
 @pytest.mark.parametrize("top", [None, 5])
 def test_explanations_add_up_and_the_oddest_come_first(model, keyed, tmp_path, top):
     table, output = tmp_path / "new.parquet", tmp_path / "parts.parquet"
@@ -189,7 +241,29 @@ CASES = {
     "parameter": (["fit", "new.csv", "-o", "m", "--set", "betta=1"], r"Invalid parameter 'betta'"),
     "value": (
         ["fit", "new.csv", "-o", "m", "--exclude", "id", "--set", "beta=-1"],
-        r"new\.csv: The 'beta' parameter",
+        r"The 'beta' parameter",
+    ),
+    "labels": (
+        ["fit", "new.csv", "-o", "m", "--exclude", "id", "--set", "use_labels=true"],
+        r"--set use_labels: the command line takes no labels",
+    ),
+    "model for a folder": (["fit", "new.csv", "-o", "none/m"], r"There is no folder none for m"),
+    "a folder": (["fit", "new.csv", "-o", "."], r"\. is a folder: name a file in it"),
+    "name of a result": (
+        ["score", "MODEL", "scored.csv", "--keep", "anomaly_score"],
+        r"scored\.csv: --keep anomaly_score: the output has a column of that name",
+    ),
+    "separator": (
+        ["fit", "semicolon.csv", "-o", "m"],
+        r"semicolon\.csv: its header 'a;b' is one",
+    ),
+    "more fields": (["fit", "more.csv", "-o", "m"], r"more\.csv: some rows have more fields than"),
+    "no UTF-8": (["fit", "latin.csv", "-o", "m"], r"latin\.csv: is no text in UTF-8: "),
+    "deep": (["score", "MODEL", "deep.jsonl"], r"deep\.jsonl: line 1 is no JSON: "),
+    "long": (["score", "MODEL", "long.jsonl"], r"long\.jsonl: Column 'a'.* in row 1"),
+    "another type": (
+        ["score", "MODEL", "types.csv", "--keep", "id", "-o", "x.parquet", "--block-rows", "1"],
+        r"x\.parquet: a column has another type in rows 2 to 2 .*id.* Write CSV",
     ),
     "excluded": (["fit", "new.csv", "-o", "m", "--exclude", "x"], r"there is no column 'x'"),
     "reported infinity": (
@@ -212,6 +286,8 @@ def folder(keyed, tmp_path, monkeypatch):
         "wrong": X.assign(c=[*X["c"].astype(object)[:33], "oops", *X["c"][34:]]),
         "infinite": X.assign(a=[*X["a"][:55], np.inf, *X["a"][56:]]),
         "header": X[:0],
+        "scored": X.assign(anomaly_score=0.0),
+        "types": X[:3].assign(id=["1", "", "x"]),
     }
     for name, rows in tables.items():
         rows.to_csv(f"{name}.csv", index=False)
@@ -220,7 +296,14 @@ def folder(keyed, tmp_path, monkeypatch):
         "broken.csv": "a,b\n1,2\n1,2,3\n",
         "empty.csv": "",
         "new.txt": "a",
+        "semicolon.csv": "a;b\n1;2\n",
+        "more.csv": "a,b\n1,2,3\n4,5,6\n",
+        "deep.jsonl": "[" * 200_000,
     }
+    records = X.drop(columns="id").astype(object).to_dict("records")
+    lines = [json.dumps(row) for row in (records[0], records[1] | {"a": 10**400})]
+    texts["long.jsonl"] = "\n".join(lines)
+    (tmp_path / "latin.csv").write_bytes("é,b\n1,2\n".encode("latin-1"))
     fakes = dict.fromkeys(["fake.parquet", "fake.jsonl", "fake.csv.gz", "fake.jsonl.xz"], "no")
     for name, text in (texts | fakes).items():
         (tmp_path / name).write_text(text)
@@ -246,7 +329,12 @@ def test_wrong_commands_end_with_2(capsys):
     assert run("fly") == 2
 
 
-@pytest.mark.parametrize("command", ["fit", "score", "explain", "report"])
+def test_the_version_is_printed(capsys):
+    assert run("--version") == 0
+    assert capsys.readouterr().out == f"skvae {version('skvae')}\n"
+
+
+@pytest.mark.parametrize("command", ["fit", "score", "explain", "report", "export", "demo"])
 def test_help_has_an_example(command, capsys):
     assert run(command, "--help") == 0
     assert f"skvae {command}" in capsys.readouterr().out.split("Example")[1]

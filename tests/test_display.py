@@ -10,6 +10,7 @@ import pandas as pd
 import polars as pl
 import pytest
 from sklearn.datasets import load_wine
+from sklearn.exceptions import NotFittedError
 
 from skvae import (
     ExplanationDisplay,
@@ -202,3 +203,74 @@ def test_a_missing_matplotlib_is_named(detector, monkeypatch):
 def test_import_of_the_package_does_not_import_matplotlib():
     code = "import skvae, sys; sys.exit('matplotlib' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], env=os.environ, check=True)
+
+
+def test_explanations_of_arrays_are_drawn_too(wine):
+    X = wine.to_numpy()
+    parts = VAEAnomalyDetector(**SMALL).fit(X).explain(X)
+    heatmap = ExplanationHeatmapDisplay.from_predictions(parts, X, n_rows=3)
+    assert heatmap.parts.shape == (3, X.shape[1] + 2)
+    waterfall = ExplanationDisplay.from_predictions(parts[0], X[0])
+    assert waterfall.parts.sum() == pytest.approx(parts[0].sum())
+
+
+WRONG = {
+    "scores": (
+        lambda d, t, X: ScoreDistributionDisplay.from_predictions([1.0, np.nan]),
+        ValueError,
+        "Input scores contains NaN",
+    ),
+    "coding": (
+        lambda d, t, X: ScoreDistributionDisplay.from_predictions([1.0, 2.0], [0, 1]),
+        ValueError,
+        r"y must be \+1 .* Got the values \[0, 1\]. If 1 .* np.where\(y == 1, -1, 1\)",
+    ),
+    "labels": (
+        lambda d, t, X: ScoreDistributionDisplay.from_predictions([1.0, 2.0], [1]),
+        ValueError,
+        "inconsistent numbers of samples",
+    ),
+    "codes": (
+        lambda d, t, X: LatentSpaceDisplay.from_predictions(np.zeros((3, 2)), [1.0]),
+        ValueError,
+        "inconsistent numbers of samples",
+    ),
+    "unfitted": (
+        lambda d, t, X: TrainingCurveDisplay.from_estimator(VAEAnomalyDetector()),
+        NotFittedError,
+        "not fitted",
+    ),
+    "row": (
+        lambda d, t, X: ExplanationDisplay.from_estimator(d, X, row=178),
+        IndexError,
+        "row must be one of the 178 rows of X. Got 178.",
+    ),
+    "bars": (
+        lambda d, t, X: ExplanationDisplay.from_estimator(d, X).plot(max_columns=0),
+        ValueError,
+        "'max_columns' parameter of ExplanationDisplay must be",
+    ),
+    "rows": (
+        lambda d, t, X: ExplanationHeatmapDisplay.from_estimator(d, X, n_rows=0),
+        ValueError,
+        "'n_rows' parameter of ExplanationHeatmapDisplay must be",
+    ),
+    "one name": (
+        lambda d, t, X: ReconstructionDisplay.from_estimator(t, X, columns="hue"),
+        ValueError,
+        "columns must be a list of at least one name. Got 'hue'.",
+    ),
+    "text": (
+        lambda d, t, X: ReconstructionDisplay.from_predictions(
+            pd.DataFrame({"a": ["x"]}), [["x"]], columns=["a"]
+        ),
+        ValueError,
+        "Column 'a' holds text: leave it out of columns.",
+    ),
+}
+
+
+@pytest.mark.parametrize(("draw", "error", "message"), WRONG.values(), ids=WRONG)
+def test_wrong_arguments_are_named(detector, transformer, wine, draw, error, message):
+    with pytest.raises(error, match=message):
+        draw(detector, transformer, wine)

@@ -1,8 +1,10 @@
 """Files: what comes back is what was saved, and nothing else comes back."""
 
 import json
+import os
 import pickle
 import random
+import stat
 from decimal import Decimal
 from itertools import product
 
@@ -98,6 +100,7 @@ def test_parameters_set_after_the_fit_do_not_change_the_scores(frame, path):
     "cells",
     [
         pd.arrays.SparseArray([0.0, 1.0] * 50),
+        pd.cut(np.arange(100.0), 3),
         pd.array([Decimal("1.5"), Decimal("2.5")] * 50, pd.ArrowDtype(pa.decimal128(4, 1))),
         pd.array(["a", "b"] * 50, pd.ArrowDtype(pa.dictionary(pa.int32(), pa.string()))),
         pd.array(["a", "b"] * 50, pd.ArrowDtype(pa.string())),
@@ -169,6 +172,13 @@ def write_half(path):
     with replacing(path) as temporary, open(temporary, "w") as file:
         file.write("half")
         raise KeyboardInterrupt
+
+
+def test_others_may_read_the_file(detector, path):
+    skvae.save(detector, path)
+    mask = os.umask(0)
+    os.umask(mask)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o666 & ~mask
 
 
 def test_an_interrupted_write_leaves_the_old_file(path):

@@ -38,7 +38,7 @@ ALLOWED = {
     "nn/likelihoods": {"scipy", "torch"},  # scipy: distribution functions that torch lacks
     "nn/divergences": {"torch"},
     # leaves
-    "_display": {"_table", "matplotlib", "numpy", "pandas", "sklearn"},
+    "_display": {"_checks", "_table", "matplotlib", "numpy", "pandas", "sklearn"},
     "_io": {"_detector", "_plain", "_transformer", "numpy", "safetensors", "sklearn"},
     "_report": {
         *("_checks", "_conformal", "_display", "_io", "_table"),

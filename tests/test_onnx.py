@@ -149,6 +149,19 @@ def test_pipelines_export(table, tmp_path, cls):
     np.testing.assert_allclose(scores, pipeline.score_samples(table), rtol=1e-6)
 
 
+def test_pipelines_of_mixed_tables_export(tmp_path):
+    X = pd.DataFrame({"a": ["x", "y", None] * 20, "b": np.arange(60.0), "n": [3, 0, 0] * 20})
+    pipeline = make_pipeline(VAEAnomalyDetector(**QUICK)).fit(X)
+    with pytest.raises(ValueError, match=r"Column 'a' holds text: .* with X, some rows"):
+        skvae.export_onnx(pipeline, tmp_path / "pipeline.onnx")
+    skvae.export_onnx(pipeline, tmp_path / "pipeline.onnx", X)
+    session = onnxruntime.InferenceSession(tmp_path / "pipeline.onnx")
+    rows = X.dropna()
+    feed = {name: rows[[name]].to_numpy() for name in rows}
+    scores = session.run(["score_samples"], feed)[0]
+    np.testing.assert_allclose(scores, pipeline.score_samples(rows), rtol=1e-9)
+
+
 def test_skl2onnx_converts_pipelines_of_float32(table):
     estimator = VAEAnomalyDetector(**QUICK, robust_weight=0, prior="standard_normal")
     pipeline = make_pipeline(StandardScaler(), estimator).fit(table)

@@ -22,6 +22,7 @@ SMALL = {"hidden_layer_sizes": (16,), "max_steps": 30, "random_state": 0}
         *(None, True, 3, 2.5, float("inf"), -1e-300, "text", [], [1, (2, "b")], (), {1: {"a": 2}}),
         {("a", 1): np.float32(0.5)},
         pd.CategoricalDtype(["low", "high"], ordered=True),
+        pd.CategoricalDtype(pd.interval_range(0.0, 2.0, closed="left")),
         pd.BooleanDtype(),
         np.dtype("float64"),
     ],

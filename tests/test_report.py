@@ -107,6 +107,13 @@ def test_odd_cells_come_with_what_was_expected(detector, mixed):
     assert abs(expected) < 3 * mixed["c"].std()
 
 
+def test_long_whole_numbers_are_told_in_full():
+    X = pd.DataFrame({"amount": 1_700_000_000 + np.arange(40), "x": np.arange(40) / 7})
+    detector = skvae.VAEAnomalyDetector(max_steps=5, random_state=0).fit(X)
+    page = Page(skvae.report(detector, X))
+    assert page.data["cells"][0] == X["amount"].iloc[page.data["rows"]].tolist()
+
+
 def test_flagged_rows_and_false_alarms_are_the_detectors(detector, mixed, page):
     flagged = (detector.predict(mixed) == -1).sum()
     m = detector.n_calibration_
