@@ -982,6 +982,7 @@ def contaminated():
     return np.vstack([rows, 0.1 * rng.normal(size=(15, 4)) + [3, -3, 3, -3]])
 
 
+@pytest.mark.slow
 def test_robust_member_finds_what_a_long_fit_learns(contaminated):
     planted = np.arange(len(contaminated)) >= 300
 
