@@ -69,6 +69,7 @@ def log_marginal(model, X):
 UNEQUAL = np.array([0.2, 0.3, 0.5, 0.7, 1.0, 1.4])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("posterior", POSTERIORS)
 @pytest.mark.parametrize(("noise", "oracle"), [(UNEQUAL, FactorAnalysis), (0.6, PCA)])
 def test_linear_model_scores_fresh_rows_as_factor_analysis_does(noise, oracle, posterior):

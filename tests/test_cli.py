@@ -52,6 +52,7 @@ def model(keyed, tmp_path_factory):
     return path
 
 
+@pytest.mark.slow
 def test_the_demo_beats_isolation_forest_and_writes_scores_and_a_picture(tmp_path):
     command = [sys.executable, "-W", "error", "-m", "skvae", "demo"]
     run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
