@@ -42,8 +42,8 @@ class VAEAnomalyDetector(OutlierMixin, BaseVAE):
 
         - "auto": "bernoulli" for boolean columns, "categorical" for strings and
           categories, "ordinal" for ordered ones, "spike_slab" for integer columns of a
-          DataFrame, such as counts and bytes, also where holes made floats of them, and
-          "heteroscedastic_student_t" for all others.
+          DataFrame, such as counts and bytes, and "heteroscedastic_student_t" for all
+          others.
         - "gaussian": a normal with a learned scale per column, shared by all rows. The
           scale is at least 0.05 of the column's standard deviation (of its absolute
           value if it never varies, of 1 if it is always 0).

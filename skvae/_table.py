@@ -829,17 +829,10 @@ def _read_series(name, series):
         return _Cells(np.where(codes < 0, np.nan, codes), kind, levels)
     if dtype.kind in "biuf":
         kind = {"b": "boolean", "f": "number"}.get(dtype.kind, "integer")
-        values = series.to_numpy(dtype=np.float64, na_value=np.nan)
-        return _Cells(values, "integer" if kind == "number" and _were_integers(values) else kind)
+        return _Cells(series.to_numpy(dtype=np.float64, na_value=np.nan), kind)
     if isinstance(dtype, pd.StringDtype) and series.isna().all():
         return _Cells(np.full(len(series), np.nan), "category", np.empty(0, dtype=object))
     return _read_objects(name, series.to_numpy(dtype=object), "integer")
-
-
-def _were_integers(values):
-    """Whether holes alone made floats of a column, as pandas does."""
-    observed = values[~np.isnan(values)]
-    return 0 < len(observed) < len(values) and bool((observed == np.rint(observed)).all())
 
 
 def _read_objects(name, cells, kind_of_integers):

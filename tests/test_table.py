@@ -319,7 +319,8 @@ def test_strings_and_categories_are_read_as_levels(series):
     ("cells", "kind"),
     [
         (pd.Series([1, 2]), "integer"),
-        (pd.Series([1, None]), "integer"),  # floats, by pandas
+        (pd.Series([1, None]), "number"),  # floats, by pandas
+        (pd.Series([1, None]).convert_dtypes(), "integer"),
         (pd.Series([1, None], dtype="UInt8"), "integer"),
         (pd.Series([1, None], dtype=object), "integer"),
         (pl.Series([1, None], dtype=pl.UInt64), "integer"),
@@ -329,7 +330,7 @@ def test_strings_and_categories_are_read_as_levels(series):
         (pd.Series([None, None], dtype=float), "number"),
     ],
 )
-def test_holes_do_not_change_the_kind_of_a_column(cells, kind):
+def test_the_dtype_and_no_hole_decides_the_kind_of_a_column(cells, kind):
     table = pl.DataFrame if isinstance(cells, pl.Series) else pd.DataFrame
     assert read_table(table({"a": cells})).kinds == [kind]
 
