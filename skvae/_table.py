@@ -799,7 +799,7 @@ def _returned(column, dtype):
         return dtype
     try:
         return pd.api.types.pandas_dtype(str(dtype))
-    except (TypeError, NotImplementedError):  # an Arrow dictionary
+    except (TypeError, ValueError, NotImplementedError):  # an Arrow dictionary
         return np.dtype(object)
 
 
