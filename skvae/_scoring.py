@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from copy import deepcopy
 from functools import partial
+from threading import Lock
 
 import numpy as np
 import torch
@@ -27,6 +28,7 @@ __all__ = [
 ]
 
 _BLOCK_SIZE = 2**17  # numbers of a block in the widest layer, for all draws: 1 MiB
+_LOCK = Lock()  # torch's number of threads is one for the whole process
 _DECODED_SIZE = 2**22  # numbers from a decoder that are held at a time: 32 MiB
 
 
@@ -298,14 +300,16 @@ def _blockwise(function, model, x, observed, eps, device):
 def _one_thread_a_block():
     """Let torch work on one thread; yield how many it had.
 
-    Between more it would cut a block at places that need not fall between rows.
+    Between more it would cut a block at places that need not fall between rows. Threads
+    that score at once take turns, or one would take the other's 1 for what there was.
     """
-    n_threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield n_threads
-    finally:
-        torch.set_num_threads(n_threads)
+    with _LOCK:
+        n_threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        try:
+            yield n_threads
+        finally:
+            torch.set_num_threads(n_threads)
 
 
 def _padded(part, n_block, device):

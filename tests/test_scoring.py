@@ -235,3 +235,30 @@ def test_a_part_may_have_a_scalar_weight():
     model, (x, observed) = build(), table()
     model.temperature = nn.Parameter(torch.tensor(1.0, dtype=torch.float64), requires_grad=False)
     assert np.isfinite(scores(model, x, observed)).all()
+
+
+SIDE_BY_SIDE = """
+from concurrent.futures import ThreadPoolExecutor
+from threading import Thread
+import torch
+from test_scoring import scores_in_three_ways, build, table
+
+torch.set_num_threads(2)
+combination = ("gaussian", "diagonal", "standard_normal")
+model, data = build(*combination), table(combination[0])
+with ThreadPoolExecutor(4) as pool:
+    list(pool.map(lambda _: scores_in_three_ways(model, *data), range(8)))
+thread = Thread(target=lambda: print(torch.get_num_threads()))
+thread.start()
+thread.join()
+"""
+
+
+def test_threads_that_score_at_once_leave_torch_its_threads():
+    environment = os.environ | {"OMP_NUM_THREADS": "2", "OMP_WAIT_POLICY": "passive"}
+    command = [sys.executable, "-c", SIDE_BY_SIDE]
+    folder = Path(__file__).parent
+    done = subprocess.run(
+        command, env=environment, cwd=folder, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "2\n"
