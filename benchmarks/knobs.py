@@ -15,7 +15,7 @@ from records import RESULTS, measure_missing
 from run import quality
 
 KNOBS = {
-    "hidden_layer_sizes": [[32, 32], [64, 64], [128, 128], [256, 256]],
+    "hidden_layer_sizes": [[64], [256], [512], [128, 128], [256, 256]],
     "max_steps": [300, 1_000, 3_000],
     "prior": ["standard_normal", "mixture", "vamp"],
     "robust_weight": [0.0, 0.35, 1.0],

@@ -59,6 +59,7 @@ _FEWEST_ROWS_TO_HOLD_OUT = 20
 _CHUNK_ROWS = 16_384
 # The robust member of the model: how it differs from the main one.
 _ROBUST_MEMBER = {
+    "hidden_layer_sizes": (128, 128),
     "prior": "standard_normal",
     "prior_params": None,
     "posterior": "diagonal",
@@ -145,7 +146,7 @@ class BaseVAE(CallbackSupportMixin, BaseEstimator):
     def __init__(
         self,
         latent_dim: int | str = "auto",
-        hidden_layer_sizes: Sequence[int] = (128, 128),
+        hidden_layer_sizes: Sequence[int] = (512,),
         activation: str = "silu",
         likelihoods: str | type | Mapping[Any, str | type] = "auto",
         min_frequency: float | None = None,
@@ -158,7 +159,7 @@ class BaseVAE(CallbackSupportMixin, BaseEstimator):
         divergence_weight: float = 1.0,
         beta: float = 1.0,
         capacity: float | None = None,
-        learning_rate_init: float = 3e-3,
+        learning_rate_init: float = 8e-3,
         batch_size: int | str = "auto",
         max_steps: int | str = "auto",
         validation_fraction: float = 0.1,

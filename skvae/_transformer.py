@@ -23,9 +23,9 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE)
     ----------
     latent_dim : int or "auto", default="auto"
         Dimensions of the latent space. "auto" takes the number of columns, at most 8.
-    hidden_layer_sizes : tuple of int, default=(128, 128)
+    hidden_layer_sizes : tuple of int, default=(512,)
         Widths of the encoder's hidden layers; the decoder has them in reverse. () makes
-        both linear.
+        both linear. The robust model has its own.
     activation : {"silu", "relu", "tanh"}, default="silu"
         Activation of the hidden layers.
     likelihoods : str, class or dict, default="auto"
@@ -43,7 +43,9 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE)
           and 1 times the same unit; "gaussian" in the robust model.
         - "student_t": Student's t with 4 degrees of freedom and a learned scale per
           column, for heavy tails.
-        - "heteroscedastic_student_t": such a one whose scale is predicted for each cell.
+        - "heteroscedastic_student_t": such a one whose scale is predicted for each cell,
+          as in "heteroscedastic"; with 20 degrees of freedom and a scale per column in the
+          robust model.
         - "log_normal": a normal of the logarithm, for heavy tails of positive numbers.
         - "spike_slab": one value, the most frequent, with a probability of its own, and
           for all others a normal of the inverse hyperbolic sine of their distance from it.
@@ -87,7 +89,7 @@ default=None
     capacity : float, default=None
         KL divergence in nats to aim at: the objective has ``beta * |KL - C|`` with C
         rising linearly to `capacity` over the first half of the steps.
-    learning_rate_init : float, default=0.003
+    learning_rate_init : float, default=0.008
         Highest learning rate; it rises over the first 5 % of the steps and falls to 0
         over the last 40 %.
     batch_size : int or "auto", default="auto"
@@ -102,10 +104,11 @@ default=None
         Evaluations, of which there are 50 in `max_steps`, without a rise of the held-out
         ELBO after which the learning rate starts to fall early; None for never.
     robust_weight : float, default=0.35
-        Share in every score of a second model, from 20 rows on: a short fit with a
-        standard normal prior that ignores the fifth of each batch with the lowest ELBO, so
-        that it describes the bulk of the rows alone. 0 leaves it out: best where every
-        training row is normal. 1 scores by it alone: best where many are not.
+        Share in every score of a second model, from 20 rows on: a short fit of two layers
+        of 128 units with a standard normal prior that ignores the fifth of each batch with
+        the lowest ELBO, so that it describes the bulk of the rows alone. 0 leaves it out:
+        best where every training row is normal. 1 scores by it alone: best where many are
+        not.
     bound : {"elbo", "iwae"}, default="elbo"
         What `score_samples` returns: the evidence lower bound, or the tighter
         importance-weighted bound. `negative_elbo` and `explain` stay with the former.

@@ -36,6 +36,7 @@ __all__ = [
     "Heteroscedastic",
     "HeteroscedasticStudentT",
     "JointLikelihood",
+    "LightStudentT",
     "Likelihood",
     "LogNormal",
     "NegativeBinomial",
@@ -268,6 +269,18 @@ class StudentTDistribution(Distribution):
         return torch.as_tensor(special.stdtr(self.df, t.numpy(force=True)))
 
 
+class LightStudentT(StudentT):
+    """Student's t noise with 20 degrees of freedom: nearly normal, with bounded influence.
+
+    Stands in for `HeteroscedasticStudentT` in the robust member of a model, where tails as
+    heavy as there would excuse the outliers, and normal ones let single cells outweigh rows.
+
+    Shape: (..., c, 1) -> batch (..., c).
+    """
+
+    df = 20.0
+
+
 class HeteroscedasticStudentT(Heteroscedastic, StudentT):
     """Student's t noise whose scale the decoder predicts for each cell.
 
@@ -281,6 +294,8 @@ class HeteroscedasticStudentT(Heteroscedastic, StudentT):
     Takahashi et al., "Student-t Variational Autoencoder for Robust Density Estimation",
     2018, doi:10.24963/ijcai.2018/374.
     """
+
+    robust = LightStudentT
 
 
 class LogNormal(Gaussian):
