@@ -983,6 +983,12 @@ def contaminated():
     return np.vstack([rows, 0.1 * rng.normal(size=(15, 4)) + [3, -3, 3, -3]])
 
 
+def test_robust_member_has_layers_and_noise_of_its_own(table):
+    (_, main), (_, robust) = VAETransformer(**SMALL).fit(table).members_
+    assert [member.encoder.n_outputs for member in (main, robust)] == [16, 128]
+    assert [member.likelihood.blocks[0].df for member in (main, robust)] == [4, 20]
+
+
 @pytest.mark.slow
 def test_robust_member_finds_what_a_long_fit_learns(contaminated):
     planted = np.arange(len(contaminated)) >= 300
