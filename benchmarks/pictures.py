@@ -4,6 +4,7 @@ from itertools import product
 from pathlib import Path
 
 import ranking
+from adjustText import adjust_text
 from matplotlib import pyplot as plt
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -28,11 +29,11 @@ def quality(frame):
     for ax, (setting, title) in zip(axes, TITLES.items(), strict=True):
         part = frame[frame["setting"] == setting].groupby("method")
         means = part.agg({"auroc": "mean", "fit_seconds": "sum"})
-        for method, (auroc, seconds) in means.iterrows():
-            ax.scatter(seconds, auroc, color=color(method))
-            ax.annotate(method, (seconds, auroc), (4, 3), textcoords="offset points", fontsize=8)
+        ax.scatter(means["fit_seconds"], means["auroc"], color=[*map(color, means.index)])
         ax.set_xscale("log")
         ax.margins(x=0.25)
+        points = zip(means["fit_seconds"], means["auroc"], means.index, strict=True)
+        adjust_text([ax.text(*point, fontsize=8) for point in points], ax=ax, expand=(1.3, 1.5))
         ax.set_xlabel("seconds to fit all tables on one thread")
         ax.set_ylabel("mean AUROC")
         ax.set_title(title)
