@@ -302,6 +302,27 @@ default=None
         self.cv = cv
         self.use_labels = use_labels
 
+    def fit_predict(self, X: ArrayLike, y: ArrayLike | None = None) -> np.ndarray:
+        """Fit to the rows of a table, and label them.
+
+        Parameters
+        ----------
+        X : array-like or DataFrame of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,), default=None
+            As in `fit`.
+
+        Returns
+        -------
+        labels : int ndarray of shape (n_samples,)
+            ``fit(X, y).predict(X)``.
+
+        Raises
+        ------
+        ValueError, TypeError
+            As `fit`.
+        """
+        return self.fit(X, y).predict(X)
+
     def decision_function(self, X: ArrayLike) -> np.ndarray:
         """Score of each row above the threshold, in nats; negative for anomalies.
 

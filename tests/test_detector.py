@@ -96,6 +96,13 @@ def test_fit_predict_is_fit_then_predict(detector, fitted, table):
     np.testing.assert_array_equal(clone(detector).fit_predict(table), fitted.predict(table))
 
 
+def test_fit_predict_heeds_labels_as_fit_does(detector, labelled):
+    X, y = labelled
+    detector = clone(detector).set_params(use_labels=True)
+    labels = clone(detector).fit(X, y).predict(X)
+    np.testing.assert_array_equal(detector.fit_predict(X, y), labels)
+
+
 def test_labels_do_not_change_the_fit(detector, labelled):
     X, y = labelled
     with_labels = clone(detector).fit(X, y).decision_function(X)
