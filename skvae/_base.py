@@ -423,10 +423,11 @@ class BaseVAE(CallbackSupportMixin, BaseEstimator):
         sklearn.exceptions.NotFittedError
             Before ``fit``.
         TypeError, ValueError
-            If n_samples is no integer of at least 1.
+            If n_samples is no integer of at least 1, or random_state no source of draws.
         """
         check_is_fitted(self)
         integer(1).check("n_samples", n_samples, self)
+        _RULES["random_state"].check("random_state", random_state, self)
         generator = torch.Generator().manual_seed(_seed(_random_state(random_state)))
         with torch.inference_mode():
             params = self.model_.decoder(self.model_.sample_prior(n_samples, generator))
@@ -460,13 +461,15 @@ class BaseVAE(CallbackSupportMixin, BaseEstimator):
         Raises
         ------
         sklearn.exceptions.NotFittedError, ValueError, TypeError
-            As `score_samples`, or if n_draws is no integer of at least 1.
+            As `score_samples`, or if n_draws is no integer of at least 1, or random_state no
+            source of draws.
         """
         raw = self._read(X)
         index = _index(X)
         if n_draws is None:
             return self.table_.fill(raw, self._by_chunk(self._guesses, raw), index)
         integer(1).check("n_draws", n_draws, self)
+        _RULES["random_state"].check("random_state", random_state, self)
         generator = torch.Generator().manual_seed(_seed(_random_state(random_state)))
         draw = partial(self._draws_of_cells, generator=generator)
         tables = (self._by_chunk(draw, raw) for _ in range(n_draws))

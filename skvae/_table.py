@@ -21,6 +21,8 @@ __all__ = ["Column", "EncodedTable", "RawTable", "TableEncoder", "as_pandas", "r
 # square is still a number.
 FARTHEST = 1e100
 FARTHEST_IN_UNIT = 10.0  # ranges of the middle 90 % of a column, for its own unit
+LARGEST = np.finfo(np.float64).max
+LARGEST_COUNT_EXPONENT = 53  # float64 tells whole numbers up to here from their neighbours
 SMALLEST_SPREAD = 1e-12  # of the column's largest value; less is rounding error
 
 
@@ -372,7 +374,9 @@ class TableEncoder:
         for j, domain in enumerate(self._domains):
             if domain.curve is not LINE:
                 values[:, j] = domain.curve.bend(values[:, j] * self._spreads[j])
-        cells = np.ldexp(values * self._scales + self._locs, self._exponents)
+        with np.errstate(over="ignore"):  # what overflows becomes the largest number
+            cells = np.ldexp(values * self._scales + self._locs, self._exponents)
+        cells = cells.clip(-LARGEST, LARGEST)
         levels = [
             None if domain.order_levels is None else column.levels
             for column, domain in zip(self.columns_, self._domains, strict=True)
@@ -629,7 +633,7 @@ def _spiked_unit(values):
 def _count_unit(values):
     """Power of two near the mean: the counts stay whole numbers of it, without rounding."""
     mean = np.nanmean(values) if not np.isnan(values).all() else 0.0
-    return max(0, int(np.frexp(mean)[1]) - 1), 0.0, 1.0, 1.0
+    return min(max(0, int(np.frexp(mean)[1]) - 1), LARGEST_COUNT_EXPONENT), 0.0, 1.0, 1.0
 
 
 def _no_unit(values):
@@ -727,12 +731,17 @@ def read_table(X, *, min_rows=1):
         If X is not two-dimensional, has too few rows, holds an infinite value, or a
         column of dates or complex numbers.
     TypeError
-        If X is sparse, or a cell is neither number nor string.
+        If X is sparse, masked or no table, or a cell is neither number nor string.
     """
     if sparse.issparse(X):
         raise TypeError(
             "Sparse input is not supported: skvae needs a dense table. If it fits in memory, "
             "use X.toarray()."
+        )
+    if isinstance(X, np.ma.MaskedArray):
+        raise TypeError(
+            "Masked arrays are not supported: skvae takes NaN for a missing cell. Use "
+            "X.astype(float).filled(np.nan)."
         )
     frame = as_pandas(X)
     if frame is not None:
@@ -806,6 +815,12 @@ def _returned(column, dtype):
 def _read_array(X):
     """Columns of an array-like, and what scikit-learn is to check."""
     array = np.asarray(X)
+    if array.ndim < 2 and array.dtype.kind in "OV":
+        raise TypeError(
+            "X must be a table of rows and columns, such as a DataFrame or a two-dimensional "
+            f"array. Got an object of type {type(X).__name__}. If its columns have names, use "
+            "pandas.DataFrame(X)."
+        )
     if array.ndim != 2:
         return [], X
     if array.dtype.kind in "biufc":
@@ -856,8 +871,8 @@ def _as_numbers(name, cells):
     except (TypeError, ValueError, OverflowError) as error:
         row = next(row for row, cell in enumerate(cells) if not _is_number(cell))
         raise TypeError(
-            f"Column {name!r}: a cell must be a number or a string. Got {repr(cells[row])[:80]} "
-            f"in row {row}."
+            f"Column {name!r}: a cell must be a number below {LARGEST:.1e} or a string. Got "
+            f"{repr(cells[row])[:80]} in row {row}."
         ) from error
 
 

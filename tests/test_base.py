@@ -251,6 +251,24 @@ def test_sample_repeats_with_its_random_state(model):
     assert (first != other).all()
 
 
+@pytest.mark.parametrize("seed", [-1, 2**32, 1.5, "x", True, np.random.default_rng(0)])
+def test_the_source_of_draws_is_checked(model, table, seed):
+    message = r"'random_state' parameter of VAETransformer must be an int in the range \[0, 4294"
+    with pytest.raises((TypeError, ValueError), match=message):
+        model.sample(1, random_state=seed)
+    with pytest.raises((TypeError, ValueError), match=message):
+        model.impute(table, 1, random_state=seed)
+
+
+@pytest.mark.parametrize("likelihood", ["poisson", "negative_binomial", "zero_inflated"])
+@pytest.mark.parametrize("top", [1e25, 1e38, 1e300])
+def test_counts_of_any_size_are_fitted_scored_and_drawn(likelihood, top):
+    X = np.floor(np.geomspace(1, top, 80)).reshape(-1, 2)
+    model = VAETransformer(**SMALL, likelihoods=likelihood).fit(X)
+    assert np.isfinite(model.score_samples(X)).all()
+    assert np.isfinite(model.score_samples(model.sample(20, random_state=0))).all()
+
+
 def test_sample_of_no_rows_is_refused(model):
     with pytest.raises(
         ValueError, match=r"'n_samples' .* must be an int in the range \[1, inf\)\. Got 0"

@@ -223,12 +223,17 @@ REFUSED = [  # table, error, what it says
     ),
     (pl.DataFrame({"a": [1.0]}).lazy(), TypeError, "X is a polars LazyFrame: pass X.collect()."),
     (pl.DataFrame({"a": [{"b": 1, "c": 2}]}), TypeError, "Column 'a' holds Struct({"),
-    (np.array([[1.0, {}]], dtype=object), TypeError, "Column 1: a cell must be a number or a"),
+    (np.array([[1.0, {}]], dtype=object), TypeError, "Column 1: a cell must be a number below"),
     (np.array([["a"], [{}]], dtype=object), TypeError, "Got {} in row 1."),
     (pd.DataFrame({"a": [1.0, np.zeros(2)]}), TypeError, "Got array([0., 0.]) in row 1."),
-    (pd.DataFrame({"a": [1, 10**400]}, dtype=object), TypeError, "in row 1."),
+    (pd.DataFrame({"a": [1, 10**400]}, dtype=object), TypeError, "a number below 1.8e+308 or a"),
     (pl.DataFrame({"a": [[1.0], [2.0]]}), TypeError, "Got array([1.]) in row 0."),
     (sparse.eye_array(3), TypeError, "Sparse input is not supported: skvae needs a dense table"),
+    (np.ma.masked_equal([[1.0, 9.0]], 9.0), TypeError, "Use X.astype(float).filled(np.nan)."),
+    ({"a": [1.0, 2.0]}, TypeError, "Got an object of type dict. If its columns have"),
+    ([{"a": 1.0}], TypeError, "of type list. If its columns have names, use pandas.DataFrame(X)."),
+    (np.zeros(2, dtype=[("a", float)]), TypeError, "Got an object of type ndarray. If its"),
+    (None, TypeError, "X must be a table of rows and columns, such as a DataFrame or a"),
     (np.zeros(3), ValueError, "Expected 2D array, got 1D array"),
     (pd.Series([1.0, 2.0]), ValueError, "Expected a 2-dimensional container"),
     (np.zeros((2, 2, 2)), ValueError, "dim 3"),
@@ -506,6 +511,14 @@ def test_counts_stay_whole(top):
     values, unit = encoder.encode(raw).values, 2.0 ** encoder.columns_[0].exponent
     np.testing.assert_array_equal(values[:3] * unit, X[:3])
     assert (jacobian(encoder) == 0).all()
+
+
+def test_cells_beyond_the_largest_number_come_back_as_the_largest():
+    _, encoder = fit(np.array([[-1.7e308], [1.7e308]]), ["gaussian"])
+    largest = np.finfo(float).max
+    np.testing.assert_array_equal(
+        encoder.decode(np.array([[-9.0], [9.0]])), [[-largest], [largest]]
+    )
 
 
 def test_levels_come_back_in_the_columns_dtype():

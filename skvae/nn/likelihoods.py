@@ -417,6 +417,7 @@ class Poisson(Likelihood):
 
     domain = "count"
     largest_log_rate = 15.0
+    largest_rate_drawn = 2.0**62  # torch draws counts as int64
 
     def __init__(self, columns):
         super().__init__(columns)
@@ -432,7 +433,11 @@ class Poisson(Likelihood):
         return (super().quantile(average, level) * self.unit).floor() / self.unit
 
     def sample(self, params, generator):
-        return torch.poisson(self._rate(params), generator=generator) / self.unit
+        return self._drawn(self._rate(params), generator)
+
+    def _drawn(self, rate, generator):
+        rate = rate.clamp_max(self.largest_rate_drawn)
+        return torch.poisson(rate, generator=generator) / self.unit
 
     def _counts(self, params):
         return PoissonWithCdf(self._rate(params), validate_args=False)
@@ -468,7 +473,7 @@ class NegativeBinomial(Poisson):
     def sample(self, params, generator):
         r = self._dispersion().expand(params.shape[:-1])
         rate = torch._standard_gamma(r, generator=generator) * self._rate(params) / r
-        return torch.poisson(rate, generator=generator) / self.unit
+        return self._drawn(rate, generator)
 
     def _counts(self, params):
         r = self._dispersion()
