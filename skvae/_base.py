@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 from functools import partial
+from inspect import signature
 from numbers import Integral
 from typing import Any, NamedTuple, Self
 
@@ -465,11 +466,11 @@ class BaseVAE(CallbackSupportMixin, BaseEstimator):
             source of draws.
         """
         raw = self._read(X)
+        _RULES["random_state"].check("random_state", random_state, self)
         index = _index(X)
         if n_draws is None:
             return self.table_.fill(raw, self._by_chunk(self._guesses, raw), index)
         integer(1).check("n_draws", n_draws, self)
-        _RULES["random_state"].check("random_state", random_state, self)
         generator = torch.Generator().manual_seed(_seed(_random_state(random_state)))
         draw = partial(self._draws_of_cells, generator=generator)
         tables = (self._by_chunk(draw, raw) for _ in range(n_draws))
@@ -686,7 +687,9 @@ class BaseVAE(CallbackSupportMixin, BaseEstimator):
                 "objective is beta * |KL - capacity|. Use beta > 0 or capacity=None."
             )
         try:
-            prior, params = PRIORS.get(self.prior, self.prior), self.prior_params or {}
+            # A prior of the user's own may need real examples: only its parameters are bound.
+            prior = PRIORS[self.prior] if self.prior in PRIORS else signature(self.prior).bind
+            params = self.prior_params or {}
             prior(1, torch.zeros(1, 1), generator=torch.Generator(), **params)
         except (TypeError, ValueError) as error:
             raise ValueError(
@@ -935,7 +938,7 @@ def _unknown_devices_named(estimator):
     """Say in one sentence what `device` can be."""
     try:
         yield
-    except (AssertionError, RuntimeError, ValueError) as error:
+    except (AssertionError, RuntimeError, TypeError, ValueError) as error:
         raise ValueError(
             f"The 'device' parameter of {type(estimator).__name__} must be 'auto', 'cpu', 'cuda', "
             f"'cuda:N' or 'mps', and present on this machine. Got {estimator.device!r} instead: "

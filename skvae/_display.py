@@ -408,7 +408,7 @@ class ExplanationDisplay:
         display : ExplanationDisplay
         """
         integer(1).check("max_columns", max_columns, self)
-        baseline, shown = self.parts["baseline"], self._shown(max_columns)
+        baseline, shown = self.parts.iloc[-1], self._shown(max_columns)
         ends = np.cumsum(shown.to_numpy())
         starts, places = ends - shown.to_numpy(), range(len(shown))
         ax = _axes(ax, height=1.4 + 0.34 * len(shown))
@@ -437,14 +437,16 @@ class ExplanationDisplay:
         _set_asinh_scale(
             ax, np.array([0.0, *ends, *(score - baseline for score, *_ in lines.values())])
         )
-        ax.set_yticks(list(places), [self._label(name) for name in shown.index])
+        ax.set_yticks(list(places), [*map(_verbatim, shown.index)])
         ax.set_xlabel("nats above a normal row (linear up to 10)")
         ax.legend(title="score (nats)", loc="lower right")
         return _drawn(self, ax)
 
     def _shown(self, max_columns):
         """Sum of the small parts, and those with bars of their own, the largest last."""
-        parts = self.parts.drop("baseline").astype(float)
+        *names, _, _ = self.parts.index  # columns may be called "kl" and "baseline", too
+        labels = [*map(self._label, names), "latent code (kl)"]
+        parts = pd.Series(self.parts.iloc[:-1].to_numpy(dtype=float), index=labels)
         parts = parts.sort_values(key=np.abs, kind="stable")
         rest, parts = parts.iloc[:-max_columns], parts.iloc[-max_columns:]
         if len(rest):
@@ -453,7 +455,7 @@ class ExplanationDisplay:
 
     def _label(self, name):
         if self.cells is None or name not in self.cells.index:
-            return "latent code (kl)" if name == "kl" else str(name)
+            return str(name)
         return f"{name} = {_written(self.cells[name])}"
 
 
@@ -549,18 +551,20 @@ class ExplanationHeatmapDisplay:
         from matplotlib.colors import AsinhNorm
 
         integer(1).check("max_columns", max_columns, self)
-        parts = self.parts.drop(columns="baseline")
+        parts = self.parts.iloc[:, :-1]
         largest = np.argsort(-parts.max().to_numpy(), kind="stable")[:max_columns]
+        has_cells = np.sort(largest) < parts.shape[1] - 1  # all but the latent code
         parts = parts.iloc[:, np.sort(largest)]
         size = (1.8 + 0.72 * parts.shape[1], 1.6 + 0.34 * len(parts))
         ax = _axes(ax, width=max(6.4, size[0]), height=max(3.2, size[1]))
         nats = parts.to_numpy().clip(0)
         norm = AsinhNorm(1, vmin=0, vmax=max(2.0, nats.max()))
         self.image_ = ax.imshow(nats, norm=norm, cmap=COLORMAP, aspect="auto")
-        self._write_cells(ax, parts, norm)
-        ax.set_xticks(range(parts.shape[1]), parts.columns, rotation=40, ha="right")
+        self._write_cells(ax, parts.loc[:, has_cells], norm)
+        names = [*map(_verbatim, parts.columns)]
+        ax.set_xticks(range(parts.shape[1]), names, rotation=40, ha="right")
         ax.set_xticks(np.arange(parts.shape[1]) + 0.5, minor=True)
-        ax.set_yticks(range(len(parts)), parts.index)
+        ax.set_yticks(range(len(parts)), [*map(_verbatim, parts.index)])
         ax.tick_params(which="minor", length=0)
         ax.set_ylabel("row")
         ticks = _decades(norm.vmax)
@@ -577,7 +581,7 @@ class ExplanationHeatmapDisplay:
             name = parts.columns[column]
             if name in self.cells.columns:
                 color = BLACK if norm(parts.iloc[row, column]) > 0.55 else "white"
-                text = _written(self.cells[name].iloc[row])
+                text = _verbatim(_written(self.cells[name].iloc[row]))
                 ax.text(column, row, text, ha="center", va="center", color=color, fontsize=8)
 
 
@@ -682,6 +686,10 @@ class LatentSpaceDisplay:
             return np.column_stack([self.codes, self.scores]), ["latent code", "score (nats)"]
         if latent_dim == 2:
             return self.codes, ["latent dimension 0", "latent dimension 1"]
+        if len(self.codes) < 2:
+            raise ValueError(
+                f"Principal components of {latent_dim} latent dimensions need 2 rows. Got 1."
+            )
         pca = PCA(n_components=2, svd_solver="full").fit(self.codes)
         labels = [
             f"{which} principal component ({share:.0%} of variance)"
@@ -801,7 +809,7 @@ def _draw_panel(ax, name, observed, expected):
     pairs = np.column_stack([observed, expected]).astype(float)
     pairs = pairs[~np.isnan(pairs).any(axis=1)]
     ax.scatter(*pairs.T, s=6, alpha=0.4, color=BLUE, linewidths=0, rasterized=True)
-    ax.set_title(str(name), fontsize="medium")
+    ax.set_title(_verbatim(name), fontsize="medium")
     ax.locator_params(nbins=4)
     if len(pairs):
         low, high = np.quantile(pairs, SHOWN)
@@ -842,6 +850,11 @@ def _written(value):
     if pd.isna(value):
         return "missing"
     return f"{value:.4g}" if is_number else str(value)
+
+
+def _verbatim(text):
+    """Text of the user's, of which matplotlib is to take no dollar sign for mathematics."""
+    return str(text).replace("$", r"\$")
 
 
 def _nats(value):

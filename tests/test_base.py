@@ -191,9 +191,10 @@ def test_bound_changes_score_samples_alone(model, holed):
     assert (tighter.score_samples(holed) >= model.score_samples(holed)).all()
 
 
-def test_a_device_that_is_none_is_named_when_scoring_too(model, table):
-    with pytest.raises(ValueError, match=r"'device' parameter .* Got 'gpu' instead"):
-        copy(model).set_params(device="gpu").score_samples(table)
+@pytest.mark.parametrize("device", ["gpu", None])
+def test_a_device_that_is_none_is_named_when_scoring_too(model, table, device):
+    with pytest.raises(ValueError, match=rf"'device' parameter .* Got {device!r} instead"):
+        copy(model).set_params(device=device).score_samples(table)
 
 
 def test_explain_adds_up_to_the_anomaly_score(model, holed):
@@ -251,6 +252,18 @@ def test_sample_repeats_with_its_random_state(model):
     assert (first != other).all()
 
 
+def test_a_prior_of_ones_own_gets_examples_of_the_table(table):
+    class Third(PRIORS["standard_normal"]):
+        def __init__(self, latent_dim, examples, *, generator):
+            self.third = examples[2, 1]
+            super().__init__(latent_dim, examples, generator=generator)
+
+    model = VAETransformer(**SMALL, prior=Third).fit(table)
+    assert np.isfinite(float(model.model_.prior.third))
+    with pytest.raises(ValueError, match=r"must be a dict of parameters of prior=.*Third"):
+        VAETransformer(**SMALL, prior=Third, prior_params={"n_components": 3}).fit(table)
+
+
 @pytest.mark.parametrize("seed", [-1, 2**32, 1.5, "x", True, np.random.default_rng(0)])
 def test_the_source_of_draws_is_checked(model, table, seed):
     message = r"'random_state' parameter of VAETransformer must be an int in the range \[0, 4294"
@@ -258,6 +271,8 @@ def test_the_source_of_draws_is_checked(model, table, seed):
         model.sample(1, random_state=seed)
     with pytest.raises((TypeError, ValueError), match=message):
         model.impute(table, 1, random_state=seed)
+    with pytest.raises((TypeError, ValueError), match=message):
+        model.impute(table, random_state=seed)
 
 
 @pytest.mark.parametrize("likelihood", ["poisson", "negative_binomial", "zero_inflated"])

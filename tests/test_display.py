@@ -137,6 +137,42 @@ def test_waterfall_ends_at_the_rows_score(detector, wine, row, max_columns):
     assert f"{largest} = {wine[largest].iloc[row]:.4g}" in labels
 
 
+@pytest.fixture(scope="module")
+def renamed(wine):
+    """Columns that are called as parts are, and such with dollar signs."""
+    X = wine.iloc[:60, :4].set_axis(["kl", "baseline", "price ($) < $5", r"$\foo$"], axis=1)
+    return X, VAEAnomalyDetector(**SMALL).fit(X)
+
+
+def test_columns_may_be_called_as_the_parts_are(renamed):
+    X, detector = renamed
+    display = ExplanationDisplay.from_estimator(detector, X, row=3)
+    widths = sorted(bar.get_width() for bar in display.bars_)
+    parts = detector.explain(X).iloc[3].to_numpy()
+    np.testing.assert_allclose(widths, np.sort(parts[:-1]), rtol=1e-6, atol=1e-9)
+    labels = {text.get_text() for text in display.ax_.get_yticklabels()}
+    cells = {f"{name} = {X[name].iloc[3]:.4g}" for name in ("kl", "baseline")}
+    assert labels >= {"latent code (kl)", *cells}
+    heatmap = ExplanationHeatmapDisplay.from_estimator(detector, X)
+    assert heatmap.image_.get_array().shape == (12, 5)
+
+
+def test_dollar_signs_are_drawn_as_they_are(renamed, tmp_path):
+    X, detector = renamed
+    display = ExplanationHeatmapDisplay.from_estimator(detector, X)
+    display.figure_.savefig(tmp_path / "heatmap.png")
+    ExplanationDisplay.from_estimator(detector, X).figure_.savefig(tmp_path / "waterfall.png")
+    assert [text.get_text() for text in display.ax_.get_xticklabels()][2:4] == [
+        r"price (\$) < \$5",
+        r"\$\foo\$",
+    ]
+
+
+def test_one_row_has_no_principal_components():
+    with pytest.raises(ValueError, match=r"4 latent dimensions need 2 rows\. Got 1"):
+        LatentSpaceDisplay.from_predictions(np.zeros((1, 4)), np.zeros(1))
+
+
 def test_waterfall_of_another_bound_has_no_threshold(detector, wine):
     tighter = VAEAnomalyDetector(**SMALL, bound="iwae").fit(wine)
     assert ExplanationDisplay.from_estimator(detector, wine).threshold == -detector.offset_
