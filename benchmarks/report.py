@@ -449,7 +449,7 @@ SECTIONS = {
     "onnx.jsonl": onnx_section,
 }
 # Results of skvae that are older than its defaults.
-OLDER = {"scale.jsonl", "scale_mixed.jsonl", "missing.jsonl", "labels.jsonl"}
+OLDER = {"scale_mixed.jsonl", "missing.jsonl", "labels.jsonl"}
 OLDER_NOTE = """
 Measured with the defaults at first: two layers of 128 units, a learning rate of 0.003, and normal
 noise in the robust member.
