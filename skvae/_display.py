@@ -552,9 +552,9 @@ class ExplanationHeatmapDisplay:
 
         integer(1).check("max_columns", max_columns, self)
         parts = self.parts.iloc[:, :-1]
-        largest = np.argsort(-parts.max().to_numpy(), kind="stable")[:max_columns]
-        has_cells = np.sort(largest) < parts.shape[1] - 1  # all but the latent code
-        parts = parts.iloc[:, np.sort(largest)]
+        largest = np.sort(np.argsort(-parts.max().to_numpy(), kind="stable")[:max_columns])
+        has_cells = largest < parts.shape[1] - 1  # all but the latent code
+        parts = parts.iloc[:, largest]
         size = (1.8 + 0.72 * parts.shape[1], 1.6 + 0.34 * len(parts))
         ax = _axes(ax, width=max(6.4, size[0]), height=max(3.2, size[1]))
         nats = parts.to_numpy().clip(0)
