@@ -62,7 +62,7 @@ def main():
     options = parser.parse_args()
     tables = [
         table
-        for table in table_names(options.data)
+        for table in table_names(options.data, "adbench")
         if n_train(load(options.data, table)[1]) >= FEWEST_ROWS
     ]
     for method in options.methods:

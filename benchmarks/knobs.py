@@ -37,7 +37,7 @@ def main():
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     parser.add_argument("--jobs", type=int, default=1, help="processes, of one thread each")
     options = parser.parse_args()
-    tables = sorted(table_names(options.data))[::EVERY]
+    tables = sorted(table_names(options.data, "adbench"))[::EVERY]
     runs = [
         {"knob": knob, "value": json.dumps(value), "table": table, "setting": setting, "seed": seed}
         for seed, knob in product(options.seeds, options.knobs)

@@ -87,7 +87,7 @@ def main():
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     parser.add_argument("--jobs", type=int, default=1, help="processes, of one thread each")
     options = parser.parse_args()
-    tables = table_names(options.data)
+    tables = table_names(options.data, "adbench")
     runs = [
         {"method": method, "table": table, "n_labels": n_labels, "seed": seed}
         for seed, method, table, n_labels in product(

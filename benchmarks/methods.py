@@ -1,17 +1,20 @@
 """Detectors of the benchmarks: name -> make(seed).
 
 Every detector made has ``fit(X)`` and ``anomaly_scores(X)``. Rivals get standardised
-columns, skvae the raw ones. PyOD and DeepOD are imported where they are used:
+columns, and levels one-hot, skvae the raw ones. PyOD and DeepOD are imported where they are used:
 benchmarks/requirements.txt says how to install them.
 """
 
 import importlib
 
+from sklearn.compose import make_column_selector, make_column_transformer
 from sklearn.covariance import EllipticEnvelope
 from sklearn.ensemble import IsolationForest
+from sklearn.impute import SimpleImputer
 from sklearn.mixture import GaussianMixture
 from sklearn.neighbors import LocalOutlierFactor
-from sklearn.preprocessing import StandardScaler
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn.svm import OneClassSVM
 
 from skvae import VAEAnomalyDetector
@@ -32,19 +35,43 @@ class Skvae:
         return self.detector.negative_elbo(X)
 
 
+def encoder(X):
+    """Make what encodes a table for rivals: numbers standardised, levels of a DataFrame one-hot.
+
+    Holes are filled with the mean, of levels with the most frequent one; levels that occur
+    once share a column.
+    """
+    if not hasattr(X, "iloc"):
+        return StandardScaler()
+    one_hot = OneHotEncoder(
+        min_frequency=2, handle_unknown="infrequent_if_exist", sparse_output=False
+    )
+    numbers = make_pipeline(SimpleImputer(), StandardScaler())
+    levels = make_pipeline(SimpleImputer(strategy="most_frequent"), one_hot)
+    return make_column_transformer(
+        (numbers, make_column_selector(dtype_include="number")),
+        (levels, make_column_selector(dtype_exclude="number")),
+    )
+
+
 class ScikitLearn:
     """A scikit-learn estimator on standardised columns."""
 
     def __init__(self, estimator):
-        self.scaler, self.estimator = StandardScaler(), estimator
+        self.estimator = estimator
 
     def fit(self, X):
         """Fit on standardised columns."""
-        self.estimator.fit(self.scaler.fit_transform(X))
+        self.encoder = encoder(X)
+        self.fit_encoded(self.encoder.fit_transform(X))
+
+    def fit_encoded(self, X):
+        """Fit on encoded columns."""
+        self.estimator.fit(X)
 
     def anomaly_scores(self, X):
         """Score standardised columns; higher is odder."""
-        return -self.estimator.score_samples(self.scaler.transform(X))
+        return -self.estimator.score_samples(self.encoder.transform(X))
 
 
 class Pyod(ScikitLearn):
@@ -58,7 +85,7 @@ class Pyod(ScikitLearn):
 
     def anomaly_scores(self, X):
         """Score standardised columns; higher is odder."""
-        return self.estimator.decision_function(self.scaler.transform(X))
+        return self.estimator.decision_function(self.encoder.transform(X))
 
 
 class PyodDeepSVDD(Pyod):
@@ -67,10 +94,10 @@ class PyodDeepSVDD(Pyod):
     def __init__(self, **parameters):
         super().__init__("deep_svdd", "DeepSVDD", n_features=None, **parameters)
 
-    def fit(self, X):
-        """Fit on standardised columns."""
+    def fit_encoded(self, X):
+        """Fit on encoded columns."""
         self.estimator.n_features = X.shape[1]
-        super().fit(X)
+        super().fit_encoded(X)
 
 
 class Deepod(Pyod):

@@ -62,7 +62,7 @@ def main():
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     parser.add_argument("--jobs", type=int, default=1, help="processes, of one thread each")
     options = parser.parse_args()
-    tables = table_names(options.data)
+    tables = table_names(options.data, "adbench")
     runs = [
         {"table": table, "share": share, "method": method, "seed": seed}
         for seed, table, share, method in product(

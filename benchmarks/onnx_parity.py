@@ -90,7 +90,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     add_data_argument(parser)
     options = parser.parse_args()
-    runs = [{"table": table} for table in [*table_names(options.data), MIXED]]
+    runs = [{"table": table} for table in [*table_names(options.data, "adbench"), MIXED]]
     measure_missing(RESULTS / "onnx.jsonl", runs, partial(measure, options.data))
 
 
