@@ -54,6 +54,19 @@ def ranks(by_table):
     save(figure, "ranks")
 
 
+def density(gain):
+    """Nats of skvae above the best other density, a bar a table."""
+    gain = gain.sort_values()
+    figure, ax = plt.subplots(figsize=(7, 0.2 * len(gain) + 1), layout="constrained")
+    ax.barh(gain.index, gain, color=["#D55E00" if value >= 0 else "#0072B2" for value in gain])
+    ax.set_xscale("symlog", linthresh=1)
+    ax.axvline(0, color="black", linewidth=0.8)
+    ax.margins(y=0.01)
+    ax.tick_params("y", labelsize=7)
+    ax.set_xlabel("held-out nats a row of skvae above the best other density")
+    save(figure, "density")
+
+
 def contamination(means):
     """AUROC and average precision of each method against the share of anomalies."""
     figure, axes = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")

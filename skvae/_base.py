@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import ArrayLike
-from sklearn.base import BaseEstimator, clone
+from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
@@ -29,18 +29,30 @@ from ._checks import (
     real,
     sequence,
 )
+from ._members import (
+    CANDIDATES,
+    ROBUST,
+    SETTINGS,
+    Member,
+    Recipe,
+    Trained,
+    Trainee,
+    as_frame,
+    candidate_recipes,
+    chosen,
+    robust_recipe,
+    unseen,
+)
 from ._plain import Reader, Writer
 from ._progress import CallbackSupportMixin, Progress, n_tasks, with_callbacks
 from ._table import TableEncoder, read_table
-from ._training import EVALUATION_SIZE, pass_over, train
+from ._training import EVALUATION_SIZE, check_convergence, pass_over, train
 from .nn import (
     ACTIVATIONS,
     DIVERGENCES,
     LIKELIHOODS,
     POSTERIORS,
     PRIORS,
-    VAE,
-    JointLikelihood,
     Likelihood,
     Posterior,
     Prior,
@@ -58,26 +70,12 @@ _AUTO = {
 }
 _FEWEST_ROWS_TO_HOLD_OUT = 20
 _CHUNK_ROWS = 16_384
-# The robust member of the model: how it differs from the main one.
-_ROBUST_MEMBER = {
-    "hidden_layer_sizes": (128, 128),
-    "prior": "standard_normal",
-    "prior_params": None,
-    "posterior": "diagonal",
-    "divergence": None,
-    "beta": 1.0,
-    "capacity": None,
-    "learning_rate_init": 2e-3,
-    "max_steps": 300,
-    "n_iter_no_change": None,
-    "verbose": 0,
-}
 # Parameters that say what there is to train: they stay while a training goes on.
 _ARCHITECTURE = (
     *("latent_dim", "hidden_layer_sizes", "activation", "posterior", "prior", "prior_params"),
-    *("likelihoods", "min_frequency", "max_categories", "missing", "robust_weight"),
+    *("likelihoods", "scale_floor", "min_frequency", "max_categories", "missing"),
+    *("members", "robust_weight"),
 )
-_TRIMMING = 0.2  # share of each of its batches that does not count
 _REFERENCE_ROWS = 10_000  # of the training table, from which medians are taken
 
 
@@ -101,6 +99,7 @@ _RULES = {
     "min_frequency": either(integer(1), real(0, 1, "neither"), constant(None)),
     "max_categories": either(integer(1), constant(None)),
     "missing": one_of(["ignore", "model"]),
+    "scale_floor": either(real(0, 1, "neither"), one_of(["auto"])),
     "posterior": _part(POSTERIORS, Posterior),
     "prior": _part(PRIORS, Prior),
     "prior_params": either(kind("a dict", lambda value: isinstance(value, dict)), constant(None)),
@@ -110,11 +109,16 @@ _RULES = {
     "divergence_weight": real(0, math.inf, "left"),
     "beta": real(0, math.inf, "left"),
     "capacity": either(real(0, math.inf, "left"), constant(None)),
+    "init": one_of(["linear", "random"]),
     "learning_rate_init": real(0, math.inf, "neither"),
     "batch_size": either(integer(1), one_of(["auto"])),
     "max_steps": either(integer(1), one_of(["auto"])),
     "validation_fraction": real(0, 1, "left"),
     "n_iter_no_change": either(integer(1), constant(None)),
+    "members": either(
+        one_of(["auto"]),
+        sequence(either(one_of(CANDIDATES), kind("a dict", lambda value: isinstance(value, dict)))),
+    ),
     "robust_weight": real(0, 1, "both"),
     "bound": one_of(["elbo", "iwae"]),
     "n_draws": integer(1),
@@ -147,24 +151,27 @@ class BaseVAE(CallbackSupportMixin, BaseEstimator):
     def __init__(
         self,
         latent_dim: int | str = "auto",
-        hidden_layer_sizes: Sequence[int] = (512,),
+        hidden_layer_sizes: Sequence[int] = (128,),
         activation: str = "silu",
         likelihoods: str | type | Mapping[Any, str | type] = "auto",
         min_frequency: float | None = None,
         max_categories: int | None = 100,
         missing: str = "ignore",
+        scale_floor: float | str = "auto",
         posterior: str | type = "diagonal",
-        prior: str | type = "vamp",
+        prior: str | type = "full_mixture",
         prior_params: dict[str, Any] | None = None,
         divergence: str | Callable[..., Any] | None = None,
         divergence_weight: float = 1.0,
         beta: float = 1.0,
         capacity: float | None = None,
+        init: str = "linear",
         learning_rate_init: float = 8e-3,
         batch_size: int | str = "auto",
         max_steps: int | str = "auto",
         validation_fraction: float = 0.1,
         n_iter_no_change: int | None = 10,
+        members: str | Sequence[str | Mapping[str, Any]] = "auto",
         robust_weight: float = 0.35,
         bound: str = "elbo",
         n_draws: int = 8,
@@ -180,6 +187,7 @@ class BaseVAE(CallbackSupportMixin, BaseEstimator):
         self.min_frequency = min_frequency
         self.max_categories = max_categories
         self.missing = missing
+        self.scale_floor = scale_floor
         self.posterior = posterior
         self.prior = prior
         self.prior_params = prior_params
@@ -187,11 +195,13 @@ class BaseVAE(CallbackSupportMixin, BaseEstimator):
         self.divergence_weight = divergence_weight
         self.beta = beta
         self.capacity = capacity
+        self.init = init
         self.learning_rate_init = learning_rate_init
         self.batch_size = batch_size
         self.max_steps = max_steps
         self.validation_fraction = validation_fraction
         self.n_iter_no_change = n_iter_no_change
+        self.members = members
         self.robust_weight = robust_weight
         self.bound = bound
         self.n_draws = n_draws
@@ -485,6 +495,22 @@ class BaseVAE(CallbackSupportMixin, BaseEstimator):
     def __sklearn_is_fitted__(self):
         return hasattr(self, "model_")
 
+    def _repr_html_inner(self):
+        """Add the members to what scikit-learn shows."""
+        return super()._repr_html_inner() + self._members_as_html()
+
+    def _repr_mimebundle_(self, **kwargs):
+        """Add the members to what scikit-learn shows."""
+        bundle = super()._repr_mimebundle_(**kwargs)
+        if "text/html" in bundle:
+            bundle["text/html"] += self._members_as_html()
+        return bundle
+
+    def _members_as_html(self):
+        if not self.__sklearn_is_fitted__():
+            return ""
+        return as_frame(self.members_).to_html(index=False, float_format="{:.4g}".format)
+
     def __getstate__(self):
         """Parameters, and what was fitted as plain values and arrays, without torch."""
         state = super().__getstate__()
@@ -515,29 +541,33 @@ class BaseVAE(CallbackSupportMixin, BaseEstimator):
         seeds = self._seeds(random_state)
         # All rows are checked, but those held out have no part in the columns' units.
         table = self._encode_to_fit(raw, kept)
+        main, robust = self._recipes(raw, len(kept), has_judges=len(held_out) > 0)
         # More rows than the steps can visit, or than judge the weights, are not looked at.
-        kept = kept[: self._n_steps(len(kept)) * self._batch_size()]
+        kept = kept[: max(recipe.max_steps * recipe.batch_size for _, _, recipe in main)]
         judges = held_out[:EVALUATION_SIZE]
         fitted, judges, repelled = (table.take(rows) for rows in (kept, judges, anomalous))
-        n_steps = self._n_steps(len(kept))
-        model, *robust = self._models_to_train(raw, fitted, seeds)
-        self.draws_ = _scoring.draws(self.n_draws, model.latent_dim, seeds.draws)
+        candidates = self._trainees(main, raw, fitted, seeds.model)
+        self.draws_ = self._shared_draws(candidates, seeds)
         self.optimizers_ = []
-        context = self._init_callback_context(max_subtasks=n_tasks(n_steps))
-        progress = Progress(context, estimator=self, X=X, y=y)
-        as_if_ended = partial(self._as_if_ended, model, fitted, raw, held_out, anomalous)
-        history = self._train(
-            *(model, fitted, judges, repelled, device, seeds.training),
-            steps=progress.steps(n_steps, as_if_ended),
+        n_parts = sum(n_tasks(each.recipe.max_steps) for each in candidates) + len(robust)
+        progress = Progress(
+            self._init_callback_context(max_subtasks=n_parts), estimator=self, X=X, y=y
         )
-        progress.end_steps(as_if_ended)
-        self._note(history, fitted)
-        for member in robust:
-            fit_robust = partial(
-                self._train_robust, member, fitted, repelled, device, seeds.robust_training
-            )
-            progress.run("robust member", fit_robust)
-        self._rest([model, *robust], fitted)
+        trained = []
+        for each in candidates:
+            ended = partial(self._as_if_ended, each, fitted, raw, held_out, anomalous)
+            steps = progress.steps(each.recipe.max_steps, ended)
+            parts = (fitted, judges, repelled)
+            trained.append(self._train(each, *parts, device, seeds.training, steps))
+            progress.end_steps(ended)
+            if progress.is_stopped or not trained[-1].is_complete:
+                break
+        robust = self._trainees(robust, raw, fitted, seeds.robust_model)
+        for each in robust:
+            parts = (fitted, fitted.take(slice(0)), repelled)
+            run = partial(self._train, each, *parts, device, seeds.robust_training)
+            trained.append(progress.run("robust member", run))
+        self._keep(trained, judges.take(unseen(judges, fitted)), fitted)
         self._set_threshold(raw, anomalous, self._unseen_scores(X, y, raw, held_out, anomalous))
         progress.end()
 
@@ -551,30 +581,29 @@ class BaseVAE(CallbackSupportMixin, BaseEstimator):
         rows = np.flatnonzero(~anomalous)
         table = self._encode_to_fit(raw, rows)
         fitted, repelled = table.take(rows), table.take(anomalous)
-        models = self._models_to_train(raw, fitted, seeds)
+        main, robust = self._recipes(raw, len(rows), has_judges=False)
+        trainees = self._trainees(main, raw, fitted, seeds.model)
+        trainees += self._trainees(robust, raw, fitted, seeds.robust_model)
         if is_first:
-            self.draws_ = _scoring.draws(self.n_draws, models[0].latent_dim, seeds.draws)
-        members = zip(
-            (self, self._robust_settings()),
-            models,
-            (0.0, _TRIMMING),
-            getattr(self, "optimizers_", []) or [None] * len(models),
-            (seeds.training, seeds.robust_training),
-            strict=False,  # there may be no robust member
-        )
+            self.draws_ = self._shared_draws(trainees, seeds)
+        states = getattr(self, "optimizers_", []) or [None] * len(trainees)
         passes = [
             pass_over(
-                model.to(device, torch.float32),
+                each.model.to(device, torch.float32),
                 _tensors(fitted, device, torch.float32),
                 state,
-                trimming=trimming,
-                **settings._objective(repelled, device, seed),
+                **self._objective(each.recipe, repelled, device, seed),
             )
-            for settings, model, trimming, state, seed in members
+            for each, state, seed in zip(
+                trainees, states, (seeds.training, seeds.robust_training), strict=False
+            )
         ]
-        elbo, n_steps, _ = passes[0]
-        self._note({"step": [n_steps], "train": [elbo], "validation": [math.nan]}, fitted)
-        self._rest(models, fitted)
+        histories = [
+            {"step": [n_steps], "train": [elbo], "validation": [math.nan]}
+            for elbo, n_steps, _ in passes
+        ]
+        trained = [Trained(*each, h, False) for each, h in zip(trainees, histories, strict=True)]
+        self._keep(trained, fitted.take(slice(0)), fitted)
         self.optimizers_ = [state for _, _, state in passes]
         self._set_threshold(raw, anomalous, np.empty(0))
 
@@ -619,17 +648,48 @@ class BaseVAE(CallbackSupportMixin, BaseEstimator):
             self.architecture_ = self._architecture()
         return self.table_.encode(raw)
 
-    def _models_to_train(self, raw, table, seeds):
-        """Copy the models at hand, or make new ones: the main one, and the robust one if any."""
+    def _recipes(self, raw, n_rows, has_judges):
+        """Find the main recipes, of which one is kept, and the robust one if there is one.
+
+        Where a training goes on they are those of the members at hand. Without rows that judge,
+        the first stands for all.
+        """
+        recipe = Recipe.of(self)
         if self.__sklearn_is_fitted__():
-            return [deepcopy(model).requires_grad_(True).train() for _, model in self.members_]
+            kept = [
+                (each.name, each.settings, recipe._replace(**each.settings).decided(n_rows))
+                for each in self.members_
+                if each.model is not None
+            ]
+            return kept[:1], kept[1:]
+        main = candidate_recipes(recipe, self.members, n_rows)
+        has_robust = self.robust_weight > 0 and len(raw.values) >= _FEWEST_ROWS_TO_HOLD_OUT
+        return main if has_judges else main[:1], [robust_recipe(recipe, n_rows)] * has_robust
+
+    def _trainees(self, recipes, raw, table, seed):
+        """Recipes with their models: copies of those at hand, or new ones."""
+        if self.__sklearn_is_fitted__():
+            models = {each.name: each.model for each in self.members_}
+            return [
+                Trainee(*each, deepcopy(models[each[0]]).requires_grad_(True).train())
+                for each in recipes
+            ]
         families, _ = self._families(raw)
         blocks = [(families[name], columns) for name, columns in self.table_.blocks()]
-        models = [self._model(blocks, table, seeds.model)]
-        if self.robust_weight > 0 and len(raw.values) >= _FEWEST_ROWS_TO_HOLD_OUT:
-            blocks = [(family.robust or family, columns) for family, columns in blocks]
-            models.append(self._robust_settings()._model(blocks, table, seeds.robust_model))
-        return models
+        robust_blocks = [(family.robust or family, columns) for family, columns in blocks]
+        examples = _tensors(table.take(slice(_REFERENCE_ROWS)), "cpu", torch.float32)
+        return [
+            Trainee(
+                *each,
+                each[2].model(robust_blocks if each[0] == ROBUST else blocks, examples, seed),
+            )
+            for each in recipes
+        ]
+
+    def _shared_draws(self, trainees, seeds):
+        """Noise for scores, wide enough for every model."""
+        most_codes = max(each.model.latent_dim for each in trainees)
+        return _scoring.draws(self.n_draws, most_codes, seeds.draws)
 
     def _seeds(self, random_state):
         """Seeds of what is drawn next, other ones for each part of a training that goes on."""
@@ -652,21 +712,55 @@ class BaseVAE(CallbackSupportMixin, BaseEstimator):
         }
         self.n_steps_ = max(self.history_["step"], default=0)
 
-    def _as_if_ended(self, model, table, raw, held_out, anomalous):
+    def _as_if_ended(self, trainee, table, raw, held_out, anomalous):
         """Fitted attributes as if training ended with the weights that a model has now."""
         ended = _shallow_copy(self)
-        ended._rest([deepcopy(model)], table)
+        copy = trainee._replace(model=deepcopy(trainee.model))
+        nothing = {"step": [], "train": [], "validation": []}
+        ended._keep([Trained(*copy, nothing, False)], table.take(slice(0)), table)
         ended._set_threshold(raw, anomalous, ended._by_chunk(ended._scores, raw.take(held_out)))
         return {name: value for name, value in vars(ended).items() if name.endswith("_")}
 
-    def _rest(self, models, table):
-        """Take over trained models: the main one and the robust one, if there is one."""
-        weights = [1.0] if len(models) == 1 else [1 - self.robust_weight, self.robust_weight]
+    def _keep(self, trained, judges, table):
+        """Take over the candidate that is judged best, and the robust member if there is one.
+
+        Parameters
+        ----------
+        trained : list of Trained
+            Candidates, and then the robust member.
+        judges : EncodedTable
+            Held-out rows; the first candidate is kept where there are none.
+        table : EncodedTable
+            Fitted rows.
+        """
+        before = {each.name: each.n_steps for each in getattr(self, "members_", [])}
+        models = [_at_rest(each.model) for each in trained]
+        bounds = np.array([self._bounds_of(model, judges) for model in models])
+        is_robust = np.array([each.name == ROBUST for each in trained])
+        best = chosen(bounds[~is_robust])
+        weights = np.where(is_robust, self.robust_weight, 0.0)
+        weights[best] = 1 - weights.sum()
         self.members_ = [
-            (weight, _at_rest(model)) for weight, model in zip(weights, models, strict=True)
+            Member(
+                name=each.name,
+                settings=each.settings,
+                model=model if i == best or is_robust[i] else None,
+                weight=float(weights[i]),
+                nats=float(bounds[i].mean()) if bounds[i].size else math.nan,
+                n_steps=before.get(each.name, 0) + max(each.history["step"], default=0),
+            )
+            for i, (each, model) in enumerate(zip(trained, models, strict=True))
         ]
-        self.model_ = self.members_[0][1]
+        if trained[best].is_complete:
+            check_convergence(trained[best].history)
+        self.model_ = models[best]
         self.baseline_ = -np.median(self._terms(table.take(slice(_REFERENCE_ROWS))), axis=0)
+        self._note(trained[best].history, table)
+
+    def _bounds_of(self, model, table):
+        """ELBO of encoded rows under one model, in nats and the columns' own units."""
+        terms = _scoring.elbo_terms(model, *table, self.draws_, scoring_device(self))
+        return terms.sum(axis=1) + self.table_.log_jacobian(table.values).sum(axis=1)
 
     def _unseen_scores(self, X, y, raw, held_out, anomalous):
         """Scores that calibrate: none, for an estimator that flags no rows."""
@@ -681,24 +775,52 @@ class BaseVAE(CallbackSupportMixin, BaseEstimator):
     def _check(self):
         """Raise for parameters out of range or in conflict, before data is touched."""
         check_parameters(self, self._rules)
-        if self.capacity is not None and self.beta == 0:
+        recipe = Recipe.of(self)
+        self._check_recipe(recipe)
+        if len(self.members) == 0:
+            raise self._wrong_members("members=[{}] is the estimator's parameters alone.")
+        for settings in self.members:
+            if isinstance(settings, Mapping):
+                self._check_settings(settings)
+                self._check_recipe(recipe._replace(**settings))
+
+    def _check_settings(self, settings):
+        for name, value in settings.items():
+            if name not in SETTINGS:
+                known = ", ".join(map(repr, SETTINGS))
+                raise self._wrong_members(
+                    f"no member has a setting {name!r}. Settings are {known}."
+                )
+            rule = self._rules[name]
+            if not rule.accepts(value):
+                raise self._wrong_members(f"{name!r} must be {rule.describe}.")
+
+    def _wrong_members(self, why):
+        names = ", ".join(map(repr, CANDIDATES))
+        return ValueError(
+            f"The 'members' parameter of {type(self).__name__} must be 'auto' or a list of at "
+            f"least one item, names among {{{names}}} and dicts of settings. Got {self.members!r} "
+            f"instead: {why}"
+        )
+
+    def _check_recipe(self, recipe):
+        if recipe.capacity is not None and recipe.beta == 0:
             raise ValueError(
-                f"capacity={self.capacity!r} has no effect with beta={self.beta!r}: the "
+                f"capacity={recipe.capacity!r} has no effect with beta={recipe.beta!r}: the "
                 "objective is beta * |KL - capacity|. Use beta > 0 or capacity=None."
             )
         try:
             # A prior of the user's own may need real examples: only its parameters are bound.
-            prior = PRIORS[self.prior] if self.prior in PRIORS else signature(self.prior).bind
-            params = self.prior_params or {}
+            is_named = recipe.prior in PRIORS
+            prior = PRIORS[recipe.prior] if is_named else signature(recipe.prior).bind
+            params = recipe.prior_params or {}
             prior(1, torch.zeros(1, 1), generator=torch.Generator(), **params)
         except (TypeError, ValueError) as error:
             raise ValueError(
                 f"The 'prior_params' parameter of {type(self).__name__} must be a dict of "
-                f"parameters of prior={self.prior!r}. Got {self.prior_params!r} instead: {error}"
+                f"parameters of prior={recipe.prior!r}. Got {recipe.prior_params!r} instead: "
+                f"{error}"
             ) from error
-
-    def _prior(self):
-        return partial(PRIORS.get(self.prior, self.prior), **(self.prior_params or {}))
 
     def _families(self, raw):
         """Likelihood class by name, and the name of each column's."""
@@ -733,62 +855,23 @@ class BaseVAE(CallbackSupportMixin, BaseEstimator):
         n_held_out = min(n_held_out, n - 1)
         return order[:n_held_out], order[n_held_out:]
 
-    def _robust_settings(self):
-        """Make an estimator whose parameters are those of the robust member."""
-        return clone(self).set_callbacks().set_params(**_ROBUST_MEMBER)
-
-    def _train_robust(self, model, table, repelled, device, seed):
-        """Train a short and simple model on the rows of each batch that it finds usual."""
-        robust = self._robust_settings()
-        robust.max_steps = min(robust.max_steps, self._n_steps(len(table.values)))
-        nothing = table.take(slice(0))
-        robust._train(model, table, nothing, repelled, device, seed, trimming=_TRIMMING)
-
-    def _model(self, blocks, table, seed):
-        generator = torch.Generator().manual_seed(seed)
-        automatic = min(table.values.shape[1], 8)
-        return VAE(
-            JointLikelihood(blocks),
-            latent_dim=automatic if self.latent_dim == "auto" else self.latent_dim,
-            hidden_layer_sizes=tuple(self.hidden_layer_sizes),
-            activation=self.activation,
-            posterior=POSTERIORS.get(self.posterior, self.posterior),
-            prior=self._prior(),
-            examples=_tensors(table.take(slice(_REFERENCE_ROWS)), "cpu", torch.float32),
-            generator=generator,
+    def _train(self, trainee, fitted, judges, repelled, device, seed, steps=None):
+        training = train(
+            trainee.model.to(device, torch.float32),
+            _tensors(fitted, device, torch.float32),
+            _tensors(judges, device, torch.float32),
+            max_steps=trainee.recipe.max_steps,
+            n_iter_no_change=trainee.recipe.n_iter_no_change,
+            verbose=self.verbose if trainee.name != ROBUST else 0,
+            steps=steps,
+            **self._objective(trainee.recipe, repelled, device, seed),
         )
+        return Trained(*trainee, *training)
 
-    def _batch_size(self):
-        return 256 if self.batch_size == "auto" else self.batch_size
-
-    def _n_steps(self, n):
-        """Give the steps for n rows: 100 passes, within bounds, if "auto"."""
-        if self.max_steps != "auto":
-            return self.max_steps
-        return int(np.clip(100 * n / 256, 300, 2000))
-
-    def _train(self, model, table, held_out, repelled, device, seed, **settings):
-        return train(
-            model.to(device, torch.float32),
-            _tensors(table, device, torch.float32),
-            _tensors(held_out, device, torch.float32),
-            max_steps=self._n_steps(len(table.values)),
-            n_iter_no_change=self.n_iter_no_change,
-            verbose=self.verbose,
-            **self._objective(repelled, device, seed),
-            **settings,
-        )
-
-    def _objective(self, repelled, device, seed):
+    def _objective(self, recipe, repelled, device, seed):
         """Make what all trainings take: what is lowered, and in which steps."""
-        return {
-            "batch_size": self._batch_size(),
-            "learning_rate": self.learning_rate_init,
-            "beta": self.beta,
-            "capacity": self.capacity,
-            "divergence": DIVERGENCES.get(self.divergence, self.divergence),
-            "divergence_weight": self.divergence_weight,
-            "repelled": _tensors(repelled, device, torch.float32),
+        return recipe.objective() | {
+            "repelled": _tensors(repelled, device, torch.float32) if len(repelled.values) else None,
             "generator": torch.Generator(device).manual_seed(seed),
         }
 
@@ -824,7 +907,7 @@ class BaseVAE(CallbackSupportMixin, BaseEstimator):
         )
 
     def _counted_members(self):
-        return [(weight, model) for weight, model in self.members_ if weight > 0]
+        return [(each.weight, each.model) for each in self.members_ if each.weight > 0]
 
     def _guesses(self, table):
         """Guess the encoded cells given those observed."""
@@ -893,6 +976,7 @@ def _seed(random_state):
 
 def _at_rest(model):
     """Where and how a fitted model is kept and scores."""
+    model.zero_grad()
     return model.to("cpu", torch.float64).eval().requires_grad_(False)
 
 

@@ -24,7 +24,7 @@ from ._transformer import VAETransformer
 
 __all__ = ["check_folder", "load", "replacing", "save"]
 
-FORMAT = "1"
+FORMAT = "2"
 
 ESTIMATORS = {cls.__name__: cls for cls in (VAEAnomalyDetector, VAETransformer)}
 

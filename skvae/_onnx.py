@@ -458,7 +458,7 @@ class Graph(nn.Module):
         super().__init__()
         self.outputs = outputs
         self.encode = Encoding(estimator.table_)
-        members = [member for member in estimator.members_ if member[0] > 0]
+        members = [(each.weight, each.model) for each in estimator.members_ if each.weight > 0]
         self.weights = [weight for weight, _ in members]
         self.models = nn.ModuleList(model for _, model in members)
         self.priors = [model.prior_distribution() for model in self.models]
@@ -475,7 +475,8 @@ class Graph(nn.Module):
         values, observed, scores = self.encode(cells)
         for weight, model, p in zip(self.weights, self.models, self.priors, strict=True):
             q = model.infer(values, observed)
-            terms = model.elbo(q, p, values, observed, self.draws)
+            draws = self.draws[..., : model.latent_dim]
+            terms = model.elbo(q, p, values, observed, draws)
             scores = scores + weight * self.bound(terms.log_weight())
         rows = _Rows(values, observed, scores)
         return tuple(getattr(self, name)(rows) for name in self.outputs)

@@ -15,11 +15,12 @@ import torch
 from torch import nn
 
 from . import nn as parts
+from ._members import Member
 from ._table import DOMAINS, Column, TableEncoder
 
 __all__ = ["Reader", "Writer"]
 
-RECORDS = {cls.__name__: cls for cls in (Column, TableEncoder)}
+RECORDS = {cls.__name__: cls for cls in (Column, Member, TableEncoder)}
 _PUBLIC = [vars(parts)[name] for name in parts.__all__]
 MODULES = {
     cls.__name__: cls

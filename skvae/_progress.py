@@ -67,8 +67,8 @@ except ImportError:  # scikit-learn < 1.9
 
 
 def n_tasks(n_steps):
-    """Count the tasks of a fit of `n_steps` of the main model; the robust member is the last."""
-    return math.ceil(n_steps / _size(n_steps)) + 1
+    """Count the tasks of a candidate's `n_steps`."""
+    return math.ceil(n_steps / _size(n_steps))
 
 
 class Progress:
@@ -80,11 +80,16 @@ class Progress:
         Of the whole fit, with room for `n_tasks`.
     told : dict
         What every hook may ask for: the estimator, X and y.
+
+    Attributes
+    ----------
+    is_stopped : bool
+        Whether a callback has said stop.
     """
 
     def __init__(self, context, **told):
         self._context, self._told = context, told
-        self._task = None
+        self._task, self.is_stopped = None, False
         context.call_on_fit_task_begin(**told)
 
     def steps(self, n_steps, fitted):
@@ -114,7 +119,9 @@ class Progress:
         if self._task is None:
             return False
         task, self._task = self._task, None
-        return task.call_on_fit_task_end(**self._told, reconstruction_attributes=fitted)
+        stop = task.call_on_fit_task_end(**self._told, reconstruction_attributes=fitted)
+        self.is_stopped = self.is_stopped or bool(stop)
+        return stop
 
     def run(self, name, function):
         """Return what a function returns, called as one task."""

@@ -288,7 +288,8 @@ def _blockwise(function, model, x, observed, eps, device):
         return function(model, p, block, seen, noise).cpu().numpy()[: n - start]
 
     with _one_thread_a_block() as n_threads, torch.inference_mode():
-        p, noise = model.prior_distribution(), torch.tensor(eps, device=device)
+        p = model.prior_distribution()
+        noise = torch.tensor(eps[..., : model.latent_dim], device=device)
         starts = range(0, max(n, 1), n_block)
         if len(starts) == 1:
             return of_block(0)

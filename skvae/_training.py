@@ -10,12 +10,14 @@ from copy import deepcopy
 
 import torch
 from sklearn.exceptions import ConvergenceWarning
+from torch import nn
 from torch.nn.functional import softplus
 from tqdm import tqdm
 
-from .nn.vae import objective
+from ._kernel import kernel_for
+from .nn import objective
 
-__all__ = ["pass_over", "train"]
+__all__ = ["check_convergence", "pass_over", "train"]
 
 WARMUP = 0.05  # share of max_steps over which the learning rate rises
 ANNEALING = 0.4  # share of all steps, at the end, over which it falls to 0
@@ -23,11 +25,11 @@ RAMP = 0.5  # share of max_steps over which the capacity rises
 FALL = 2  # power of the share of the fall still ahead: flat where it ends
 N_EVALUATIONS = 50
 EVALUATION_SIZE = 2048  # held-out rows times draws in one evaluation
-HIDDEN_ROWS = 0.5  # share of rows of which the encoder does not see some cells at first
 HIDDEN_CELLS = 0.5  # largest share of cells hidden in such a row
 REPELLED_ROWS = 64  # known anomalies in a step, drawn with replacement
 REPELLED_BY = 3.0  # nats below the median where one may rest, times the root of the columns
 FARTHEST_REPELLED = 1e4  # units from a column's centre; cells beyond are moved there
+MOST_RETURNS = 4  # to the last good weights, where training left the numbers
 GRADIENT_NORM = 10.0  # bound on the gradient's norm, times the root of the columns
 
 
@@ -47,6 +49,7 @@ def train(
     generator,
     repelled=None,
     trimming=0.0,
+    hidden_rows=0.5,
     steps=None,
     verbose=0,
 ):
@@ -74,9 +77,11 @@ def train(
     generator : torch.Generator
         On the device of the rows.
     repelled : (x, observed), each a Tensor of shape (k, n_columns), default=None
-        Rows whose ELBO is to be low; may be empty.
+        Rows whose ELBO is to be low.
     trimming : float in [0, 1), default=0
         Share of each batch, the rows with the lowest ELBO, that does not count.
+    hidden_rows : float in [0, 1], default=0.5
+        Share of the rows of which the encoder does not see some cells at first.
     steps : iterable of int, default=None
         Counts the steps from 1 on. Where it ends before `max_steps` training ends, and the
         best weights so far are kept.
@@ -89,27 +94,36 @@ def train(
         ``step``; ``train`` and ``validation``, the ELBO in nats per row: the mean over
         the batches since the entry before, and on (a sample of) the held-out rows, NaN
         where there are none.
+    is_complete : bool
+        Whether by the schedule: neither Ctrl-C nor `steps` ended it.
 
     Raises
     ------
     ValueError
-        When the ELBO is no longer a finite number.
+        When the ELBO is no finite number, though training was taken up again from the last
+        good weights `MOST_RETURNS` times, each time at half the rate.
+
+    Warns
+    -----
+    ConvergenceWarning
+        When training was taken up again, with how often.
     """
     optimizer = adam(model, learning_rate)
     schedule = Schedule(max_steps)
     ramp = WARMUP * max_steps if capacity is None else RAMP * max_steps
     monitor = Monitor(model, held_out, schedule, n_iter_no_change, ramp, generator)
-    step = 0
+    step, n_returns = 0, 0
     steps = range(1, max_steps + 1) if steps is None else steps
     bar = tqdm(steps, total=max_steps, disable=not verbose, desc="fit", unit="step")
     try:
         for step, batch in zip(bar, batches(len(rows[0]), batch_size, generator), strict=False):
-            optimizer.param_groups[0]["lr"] = learning_rate * schedule.rate(step)
+            rate = learning_rate * 0.5**n_returns
+            optimizer.param_groups[0]["lr"] = rate * schedule.rate(step)
             elbo = update(
                 model,
                 optimizer,
                 (rows[0][batch], rows[1][batch]),
-                hidden_rows=HIDDEN_ROWS * schedule.hiding(step),
+                hidden_rows=hidden_rows * schedule.hiding(step),
                 beta=beta,
                 capacity=None if capacity is None else capacity * min(1.0, step / ramp),
                 divergence=divergence,
@@ -118,18 +132,44 @@ def train(
                 trimming=trimming,
                 generator=generator,
             )
-            monitor.record(step, elbo)
+            if not monitor.record(step, elbo):
+                n_returns += 1
+                if n_returns > MOST_RETURNS:
+                    raise diverged(elbo, step)
+                monitor.return_to_good()
+                optimizer = adam(model, learning_rate)
             if step == schedule.end < max_steps:
                 break
-        if step == schedule.end:
-            monitor.check_convergence()
+        is_complete = step == schedule.end
     except KeyboardInterrupt:
+        is_complete = False
         message = f"Training was interrupted at step {step} of {schedule.end}"
         warnings.warn(f"{message}: the best weights so far are kept.", stacklevel=2)
     finally:
         bar.close()
+    if n_returns > 0:
+        warnings.warn(
+            f"Training left the numbers and went back to its last good weights {n_returns} times, "
+            "each time at half the learning rate. Lower learning_rate_init.",
+            ConvergenceWarning,
+            stacklevel=2,
+        )
     monitor.restore_best()
-    return monitor.history
+    return monitor.history, is_complete
+
+
+def check_convergence(history):
+    """Warn if the held-out ELBO still rose in the last tenth of the steps of a `train`."""
+    steps, elbos = history["step"], history["validation"]
+    before = max(i for i, step in enumerate(steps) if step <= max(1, 0.9 * steps[-1]))
+    gain, late = elbos[-1] - elbos[0], elbos[-1] - elbos[before]
+    if late > 0.01 * gain > 0:
+        warnings.warn(
+            f"The held-out ELBO still rose by {late:.3g} of {gain:.3g} nats per row in the "
+            "last tenth of the steps. Increase max_steps.",
+            ConvergenceWarning,
+            stacklevel=2,
+        )
 
 
 def pass_over(
@@ -146,13 +186,14 @@ def pass_over(
     generator,
     repelled=None,
     trimming=0.0,
+    hidden_rows=0.5,
 ):
     """Train `model` in place by one pass over some rows, at a constant learning rate.
 
     Parameters
     ----------
     model, rows, batch_size, learning_rate, beta, divergence, divergence_weight, generator, \
-repelled, trimming
+repelled, trimming, hidden_rows
         As in `train`; the pass is cut into steps of equal sizes, at most `batch_size`.
     optimizer_state : dict, default=None
         What the pass before returned, if there was one.
@@ -184,7 +225,7 @@ repelled, trimming
             model,
             optimizer,
             (rows[0][batch], rows[1][batch]),
-            hidden_rows=HIDDEN_ROWS,
+            hidden_rows=hidden_rows,
             beta=beta,
             capacity=capacity,
             divergence=divergence,
@@ -204,8 +245,19 @@ repelled, trimming
 
 
 def adam(model, learning_rate):
-    """Optimiser of all weights of a model."""
-    return torch.optim.AdamW(model.parameters(), lr=learning_rate, weight_decay=1e-4, fused=True)
+    """Optimiser of all weights of a model, which become parts of one vector.
+
+    So do their gradients: a step, and its norm, is then one operation each.
+    """
+    parameters = list(model.parameters())
+    sizes = [parameter.numel() for parameter in parameters]
+    whole = nn.Parameter(torch.cat([parameter.detach().flatten() for parameter in parameters]))
+    whole.grad = torch.zeros_like(whole)
+    parts = zip(parameters, whole.data.split(sizes), whole.grad.split(sizes), strict=True)
+    for parameter, part, slope in parts:
+        parameter.data = part.view(parameter.shape)
+        parameter.grad = slope.view(parameter.shape)
+    return torch.optim.AdamW([whole], lr=learning_rate, weight_decay=1e-4, fused=True)
 
 
 def update(
@@ -228,9 +280,10 @@ def update(
     ----------
     model : VAE
     optimizer : torch.optim.Optimizer
+        Of `adam`.
     batch : (x, observed), each a Tensor of shape (n, n_columns)
     hidden_rows : float in [0, 1]
-        As in `training_terms`.
+        As in `noise`.
     beta, divergence, divergence_weight, repelled, trimming, generator
         As in `train`.
     capacity : float or None
@@ -240,31 +293,44 @@ def update(
     -------
     elbo : Tensor, scalar
     """
-    terms = training_terms(model, *batch, hidden_rows, generator)
-    penalty = 0.0
-    if divergence is not None:
-        with torch.no_grad():
-            prior_z = model.sample_prior(len(terms.z), generator)
-        penalty = divergence_weight * divergence(terms.z, prior_z, generator)
-    loss = objective(terms, beta=beta, capacity=capacity, divergence=penalty, trimming=trimming)
-    if repelled is not None and len(repelled[0]) > 0:
-        loss = loss + repulsion(model, *repelled, terms, hidden_rows, generator)
-    optimizer.zero_grad()
-    loss.backward()
+    optimizer.zero_grad(set_to_none=False)
+    (whole,) = optimizer.param_groups[0]["params"]
+    has_more = divergence is not None or capacity is not None or repelled is not None
+    kernel = None if has_more else kernel_for(model)
+    if kernel is not None:
+        drawn = noise(model, *batch, hidden_rows, generator)
+        elbo = kernel(batch[0], *drawn, beta=beta, trimming=trimming)
+    else:
+        terms = model(batch[0], *noise(model, *batch, hidden_rows, generator))
+        elbo = terms.log_weight().detach()
+        penalty = 0.0
+        if divergence is not None:
+            with torch.no_grad():
+                prior_z = model.sample_prior(len(terms.z), generator)
+            penalty = divergence_weight * divergence(terms.z, prior_z, generator)
+        loss = objective(terms, beta=beta, capacity=capacity, divergence=penalty, trimming=trimming)
+        if repelled is not None:
+            loss = loss + repulsion(model, *repelled, elbo, hidden_rows, generator)
+        loss.backward()
     clip = GRADIENT_NORM * math.sqrt(batch[0].shape[1])
-    torch.nn.utils.clip_grad_norm_(model.parameters(), clip)
+    torch.nn.utils.clip_grad_norm_([whole], clip)
     optimizer.step()
-    return terms.log_weight().detach().mean()
+    return elbo.mean()
 
 
 def finite(elbo, step):
     """Give the ELBO as a float; raise ValueError where it is no finite number."""
     elbo = float(elbo)
     if not math.isfinite(elbo):
-        raise ValueError(
-            f"Training diverged: the ELBO was {elbo} at step {step}. Lower learning_rate_init."
-        )
+        raise diverged(elbo, step)
     return elbo
+
+
+def diverged(elbo, step):
+    """Error of a training whose ELBO is no finite number."""
+    return ValueError(
+        f"Training diverged: the ELBO was {float(elbo)} at step {step}. Lower learning_rate_init."
+    )
 
 
 class Schedule:
@@ -336,47 +402,60 @@ class Monitor:
         self._every = math.ceil(schedule.end / N_EVALUATIONS)
         self._batch_elbos = []
         self._best, self._weights, self._n_without_rise = -math.inf, None, 0
+        self._good = deepcopy(model.state_dict())
+        self._start = -math.inf, None
 
     def record(self, step, batch_elbo):
-        """Note the ELBO of a batch; at every 50th part of the steps, judge the weights."""
+        """Note the ELBO of a batch; at every 50th part of the steps, judge the weights.
+
+        Returns
+        -------
+        are_good : bool
+            False where the ELBO since the last judgement, or a weight, is no finite number.
+        """
         self._batch_elbos.append(batch_elbo)
         if step == 1 or step % self._every == 0 or step == self._schedule.end:
-            self._judge(step)
+            return self._judge(step)
+        return True
+
+    def return_to_good(self):
+        """Give the model the last weights that were judged and finite."""
+        self._model.load_state_dict(self._good)
 
     def restore_best(self):
-        """Give the model the best weights judged, or leave it where nothing judges."""
-        if self._weights is not None:
-            self._model.load_state_dict(self._weights)
+        """Give the model the best weights judged, or leave it where nothing judges.
 
-    def check_convergence(self):
-        """Warn if the held-out ELBO still rose in the last tenth of the steps."""
-        steps, elbos = self.history["step"], self.history["validation"]
-        before = max(i for i, step in enumerate(steps) if step <= max(1, 0.9 * steps[-1]))
-        gain, late = elbos[-1] - elbos[0], elbos[-1] - elbos[before]
-        if late > 0.01 * gain > 0:
-            warnings.warn(
-                f"The held-out ELBO still rose by {late:.3g} of {gain:.3g} nats per row in the "
-                "last tenth of the steps. Increase max_steps.",
-                ConvergenceWarning,
-                stacklevel=2,
-            )
+        Those that training started from count too: there may be too few rows to do better.
+        """
+        start, weights = self._start
+        weights = weights if start > self._best else self._weights
+        if weights is not None:
+            self._model.load_state_dict(weights)
 
     def _judge(self, step):
-        batch_elbo = finite(torch.stack(self._batch_elbos).mean(), step)
+        batch_elbo = float(torch.stack(self._batch_elbos).mean())
         self._batch_elbos.clear()
+        state = self._model.state_dict()
+        if not (math.isfinite(batch_elbo) and all(w.isfinite().all() for w in state.values())):
+            return False
+        self._good = deepcopy(state)
         held_out_elbo = self._held_out_elbo()
         for key, value in zip(self.history, (step, batch_elbo, held_out_elbo), strict=True):
             self.history[key].append(value)
         annealing = self._schedule.is_annealing(step)
-        if annealing and not self._schedule.is_annealing(step - self._every):
-            self._best = -math.inf  # weights from before the fall no longer count
+        begins_to_fall = annealing and not self._schedule.is_annealing(step - self._every)
+        if step == 1:
+            self._start = held_out_elbo, self._good
+        if step <= self._not_before or begins_to_fall:
+            self._best = -math.inf  # weights from before then no longer count
         if held_out_elbo > self._best:
             self._best, self._n_without_rise = held_out_elbo, 0
-            self._weights = deepcopy(self._model.state_dict())
-            return
+            self._weights = self._good
+            return True
         self._n_without_rise += 1
         if self._n_without_rise >= self._patience and step >= self._not_before and not annealing:
             self._schedule.anneal_from(step)
+        return True
 
     @torch.no_grad()
     def _held_out_elbo(self):
@@ -386,8 +465,8 @@ class Monitor:
         return float(terms.log_weight().mean())
 
 
-def training_terms(model, x, observed, hidden_rows, generator):
-    """ELBO terms of a batch, some of whose cells the encoder does not see.
+def noise(model, x, observed, hidden_rows, generator):
+    """Draw what a model is given beside a batch, some of whose cells the encoder does not see.
 
     Hidden cells still count in the objective: the model learns to infer a row from the
     rest of its cells, and so to score rows with holes.
@@ -403,7 +482,9 @@ def training_terms(model, x, observed, hidden_rows, generator):
 
     Returns
     -------
-    terms : Elbo
+    observed, visible : Tensor of shape (n, n_columns)
+        1 where a cell is there, and where the encoder sees it too.
+    eps : Tensor of shape (n, latent_dim)
     """
     (n, _), device = x.shape, generator.device
     shape = (n, model.latent_dim)
@@ -412,10 +493,10 @@ def training_terms(model, x, observed, hidden_rows, generator):
     share *= torch.rand((n, 1), generator=generator, device=device) < hidden_rows
     visible = torch.rand(x.shape, generator=generator, device=device) >= share
     observed = observed.to(x.dtype)
-    return model(x, observed, visible * observed, eps)
+    return observed, visible * observed, eps
 
 
-def repulsion(model, x, observed, terms, hidden_rows, generator):
+def repulsion(model, x, observed, elbo, hidden_rows, generator):
     """Penalty in nats for rows whose ELBO is not far below the median of a batch.
 
     A softened hinge: nearly 0 for a row that is far below, so that nothing is gained by
@@ -426,22 +507,23 @@ def repulsion(model, x, observed, terms, hidden_rows, generator):
     model : VAE
     x, observed : Tensor of shape (k, n_columns)
         Known anomalies, from which some are drawn with replacement.
-    terms : Elbo
+    elbo : Tensor of shape (n,)
         Of the batch.
     hidden_rows : float in [0, 1]
-        As in `training_terms`.
+        As in `noise`.
     generator : torch.Generator
 
     Returns
     -------
     penalty : Tensor, scalar
     """
-    median = terms.log_weight().detach().median(-1).values
+    median = elbo.median()
     rows = torch.randint(len(x), (REPELLED_ROWS,), generator=generator, device=generator.device)
     x = x.clamp(-FARTHEST_REPELLED, FARTHEST_REPELLED)  # its square is a number in float32
-    repelled = training_terms(model, x[rows], observed[rows], hidden_rows, generator)
+    x, observed = x[rows], observed[rows]
+    terms = model(x, *noise(model, x, observed, hidden_rows, generator))
     margin = REPELLED_BY * math.sqrt(x.shape[1])
-    return softplus(repelled.log_weight() - median + margin).mean()
+    return softplus(terms.log_weight() - median + margin).mean()
 
 
 def batches(n, batch_size, generator):

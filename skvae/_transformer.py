@@ -22,10 +22,11 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE)
     Parameters
     ----------
     latent_dim : int or "auto", default="auto"
-        Dimensions of the latent space. "auto" takes the number of columns, at most 8.
-    hidden_layer_sizes : tuple of int, default=(512,)
-        Widths of the encoder's hidden layers; the decoder has them in reverse. () makes
-        both linear. The robust model has its own.
+        Dimensions of the latent space. "auto" takes the number of columns, at most 8, and
+        at most 32 in the member "dense".
+    hidden_layer_sizes : tuple of int, default=(128,)
+        Widths of the encoder's hidden layers; the decoder has them in reverse. Beside them
+        the inputs pass on, so that () makes both linear. The robust member has its own.
     activation : {"silu", "relu", "tanh"}, default="silu"
         Activation of the hidden layers.
     likelihoods : str, class or dict, default="auto"
@@ -36,16 +37,16 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE)
           categories, "ordinal" for ordered ones, "spike_slab" for integer columns of a
           DataFrame, such as counts and bytes, and "heteroscedastic_student_t" for all
           others.
-        - "gaussian": a normal with a learned scale per column, shared by all rows. The
-          scale is at least 0.05 of the column's standard deviation (of its absolute
-          value if it never varies, of 1 if it is always 0).
-        - "heteroscedastic": a normal whose scale is predicted for each cell, between 0.2
-          and 1 times the same unit; "gaussian" in the robust model.
+        - "gaussian": a normal with a learned scale per column, shared by all rows, and at
+          least `scale_floor` of the column's standard deviation (of its absolute value if
+          it never varies, of 1 if it is always 0).
+        - "heteroscedastic": a normal whose scale is predicted for each cell, at most the
+          same unit; "gaussian" in the robust member.
         - "student_t": Student's t with 4 degrees of freedom and a learned scale per
           column, for heavy tails.
         - "heteroscedastic_student_t": such a one whose scale is predicted for each cell,
           as in "heteroscedastic"; with 20 degrees of freedom and a scale per column in the
-          robust model.
+          robust member.
         - "log_normal": a normal of the logarithm, for heavy tails of positive numbers.
         - "spike_slab": one value, the most frequent, with a probability of its own, and
           for all others a normal of the inverse hyperbolic sine of their distance from it.
@@ -71,14 +72,17 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE)
         What a missing cell says. With "ignore" nothing: scores are of the observed cells.
         "model" adds to each column that has holes in training the log mass of the cell
         being missing or not, for tables where that is informative.
+    scale_floor : float in (0, 1) or "auto", default="auto"
+        Smallest scale of the noise of a column of numbers, in the column's standard deviation.
+        "auto" takes 0.05, and 0.02 in the member "dense".
     posterior : {"diagonal", "full"} or class, default="diagonal"
         Covariance of q(z | x): diagonal, or full through its Cholesky factor.
-    prior : {"standard_normal", "mixture", "vamp"} or class, default="vamp"
-        Latent density p(z): a standard normal, a learned mixture of normals, or a mixture
-        of the posteriors of learned pseudo-inputs.
+    prior : {"standard_normal", "mixture", "full_mixture", "vamp"} or class, \
+default="full_mixture"
+        Latent density p(z): a standard normal, a learned mixture of normals with diagonal or
+        full covariances, or a mixture of the posteriors of learned pseudo-inputs.
     prior_params : dict, default=None
-        Parameters of the prior, such as ``{"n_components": 200}`` for "mixture" and
-        "vamp".
+        Parameters of the prior, such as ``{"n_components": 200}`` for all but the first.
     divergence : {"mmd", "sliced_wasserstein", "energy_distance"}, function or None, \
 default=None
         Divergence between a batch's draws of z and the prior, added to the objective.
@@ -89,6 +93,9 @@ default=None
     capacity : float, default=None
         KL divergence in nats to aim at: the objective has ``beta * |KL - C|`` with C
         rising linearly to `capacity` over the first half of the steps.
+    init : {"linear", "random"}, default="linear"
+        Where the weights start: "linear" at factor analysis of the columns that are numbers,
+        and a mixture prior at a mixture of its codes; "random" at random.
     learning_rate_init : float, default=0.008
         Highest learning rate; it rises over the first 5 % of the steps and falls to 0
         over the last 40 %.
@@ -103,8 +110,17 @@ default=None
     n_iter_no_change : int, default=10
         Evaluations, of which there are 50 in `max_steps`, without a rise of the held-out
         ELBO after which the learning rate starts to fall early; None for never.
+    members : "auto" or list of (str or dict), default="auto"
+        Candidates, each trained on the same rows; the one with the best bound on the rows
+        held out is kept. A name decides on what the parameters leave open: "cautious" hides
+        cells of half of the rows from the encoder at first, "plain" of a tenth, and so does
+        "dense", with a `scale_floor` of 0.02 and up to 32 latent dimensions where these are
+        "auto". A dict has parameters of the model or its training that stand in for the
+        estimator's own, such as ``{"hidden_layer_sizes": ()}``. "auto" is all names. The first
+        is kept where no rows are held out, as in `partial_fit`. ``members=[{}]`` trains the
+        estimator's parameters alone.
     robust_weight : float, default=0.35
-        Share in every score of a second model, from 20 rows on: a short fit of two layers
+        Share in every score of a second member, from 20 rows on: a short fit of two layers
         of 128 units with a standard normal prior that ignores the fifth of each batch with
         the lowest ELBO, so that it describes the bulk of the rows alone. 0 leaves it out:
         best where every training row is normal. 1 scores by it alone: best where many are
@@ -130,8 +146,10 @@ default=None
     ----------
     model_ : skvae.nn.VAE
         The main model, float64 on the CPU.
-    members_ : list of (float, skvae.nn.VAE)
-        Weight and model of each member: scores are weighted means of their bounds.
+    members_ : list of Member
+        Candidates and the robust member: ``name``, ``settings``, ``model`` (None of a candidate
+        that was not kept), ``weight``, ``nats`` (mean bound of the held-out rows, in the
+        columns' own units) and ``n_steps``. Scores are weighted means of their bounds.
     table_ : TableEncoder
         How columns are encoded; ``table_.columns_`` states each one's noise model.
     history_ : dict of str to list

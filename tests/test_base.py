@@ -28,7 +28,7 @@ from skvae import VAEAnomalyDetector, VAETransformer, _scoring, load, save
 from skvae._table import DOMAINS, read_table
 from skvae.nn import LIKELIHOODS, POSTERIORS, PRIORS
 
-SMALL = {"hidden_layer_sizes": (16,), "max_steps": 60, "random_state": 0}
+SMALL = {"hidden_layer_sizes": (16,), "max_steps": 60, "random_state": 0, "members": [{}]}
 CONTINUOUS = [n for n, family in LIKELIHOODS.items() if DOMAINS[family.domain].is_continuous]
 WEIGHTS = (0, 0.25, 1)  # of the robust member
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
@@ -486,7 +486,7 @@ def test_blocks_train_further_and_count_on(table, estimator):
     assert model.history_["step"] == list(range(5, 81, 5))
     assert np.isnan(model.history_["validation"]).all()
     assert model.history_["train"][-1] == pytest.approx(elbos[-1], abs=2)
-    assert [weight for weight, _ in model.members_] == [0.65, 0.35]
+    assert [each.weight for each in model.members_] == [0.65, 0.35]
 
 
 @pytest.mark.parametrize(
@@ -521,6 +521,7 @@ CHANGED = {
     **{"latent_dim": 1, "hidden_layer_sizes": (8,), "activation": "tanh", "posterior": "full"},
     **{"prior": "mixture", "prior_params": {"n_components": 3}, "likelihoods": "student_t"},
     **{"min_frequency": 2, "max_categories": 7, "missing": "model", "robust_weight": 0.5},
+    **{"scale_floor": 0.1, "members": ["plain"]},
 }
 
 
@@ -1017,8 +1018,8 @@ def contaminated():
 
 
 def test_robust_member_has_layers_and_noise_of_its_own(table):
-    (_, main), (_, robust) = VAETransformer(**SMALL).fit(table).members_
-    assert [member.encoder.n_outputs for member in (main, robust)] == [16, 128]
+    main, robust = (each.model for each in VAETransformer(**SMALL).fit(table).members_)
+    assert [member.encoder.n_outputs - 5 for member in (main, robust)] == [16, 128]
     assert [member.likelihood.blocks[0].df for member in (main, robust)] == [4, 20]
 
 

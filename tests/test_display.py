@@ -26,7 +26,7 @@ from skvae import (
 matplotlib.use("agg")
 from matplotlib import pyplot as plt
 
-SMALL = {"hidden_layer_sizes": (16,), "max_steps": 60, "random_state": 0}
+SMALL = {"hidden_layer_sizes": (16,), "max_steps": 60, "random_state": 0, "members": [{}]}
 
 
 @pytest.fixture(autouse=True)

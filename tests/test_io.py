@@ -28,7 +28,7 @@ from skvae import VAEAnomalyDetector, VAETransformer
 from skvae._io import _checksum, replacing
 from skvae.nn import POSTERIORS, PRIORS, Gaussian, StandardNormal
 
-SMALL = {"hidden_layer_sizes": (16,), "max_steps": 30, "random_state": 0}
+SMALL = {"hidden_layer_sizes": (16,), "max_steps": 30, "random_state": 0, "members": [{}]}
 
 
 @pytest.fixture

@@ -18,13 +18,17 @@ ALLOWED = {
     "_detector": {"_base", "_checks", "_conformal", "nn/__init__", "numpy", "sklearn"},
     "_transformer": {"_base", "_scoring", "numpy", "sklearn"},
     "_base": {
-        *("_checks", "_plain", "_progress", "_scoring", "_table", "_training", "nn/__init__"),
+        *("_checks", "_members", "_plain", "_progress", "_scoring", "_table", "_training"),
+        "nn/__init__",
         *("numpy", "pandas", "sklearn", "torch"),
     },
     "_checks": set(),
     # work
-    "_plain": {"_table", "nn/__init__", "numpy", "pandas", "torch"},
-    "_training": {"nn/vae", "sklearn", "torch", "tqdm"},  # sklearn: ConvergenceWarning
+    "_members": {"_start", "nn/__init__", "numpy", "pandas", "torch"},
+    "_start": {"nn/__init__", "numpy", "sklearn", "torch"},
+    "_plain": {"_members", "_table", "nn/__init__", "numpy", "pandas", "torch"},
+    "_training": {"_kernel", "nn/__init__", "sklearn", "torch", "tqdm"},  # ConvergenceWarning
+    "_kernel": {"nn/__init__", "nn/posteriors", "torch"},
     "_progress": {"sklearn"},
     "_scoring": {"numpy", "scipy", "torch"},
     "_conformal": {"numpy", "scipy"},
@@ -35,7 +39,11 @@ ALLOWED = {
     "nn/vae": {"nn/posteriors", "torch"},  # posteriors: the layer drawn from a generator
     "nn/priors": {"nn/posteriors", "torch"},
     "nn/posteriors": {"torch"},
-    "nn/likelihoods": {"scipy", "torch"},  # scipy: distribution functions that torch lacks
+    "nn/likelihoods": {
+        "nn/posteriors",
+        "scipy",
+        "torch",
+    },  # scipy: distribution functions that torch lacks
     "nn/divergences": {"torch"},
     # leaves
     "_display": {"_checks", "_table", "matplotlib", "numpy", "pandas", "sklearn"},

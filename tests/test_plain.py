@@ -13,7 +13,7 @@ from skvae import VAETransformer
 from skvae._plain import Reader, Writer
 from skvae.nn import Gaussian
 
-SMALL = {"hidden_layer_sizes": (16,), "max_steps": 30, "random_state": 0}
+SMALL = {"hidden_layer_sizes": (16,), "max_steps": 30, "random_state": 0, "members": [{}]}
 
 
 @pytest.mark.parametrize(

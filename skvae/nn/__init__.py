@@ -14,6 +14,7 @@ from .likelihoods import (
     JointLikelihood,
     LightStudentT,
     Likelihood,
+    LinearModel,
     LogNormal,
     NegativeBinomial,
     Ordinal,
@@ -29,9 +30,10 @@ from .posteriors import (
     FullNormal,
     Linear,
     Posterior,
+    PrecisionNormal,
     linear,
 )
-from .priors import Mixture, MixtureDistribution, Prior, StandardNormal, VampPrior
+from .priors import FullMixture, Mixture, MixtureDistribution, Prior, StandardNormal, VampPrior
 from .vae import ACTIVATIONS, MLP, VAE, Elbo, objective
 
 LIKELIHOODS = {
@@ -49,7 +51,12 @@ LIKELIHOODS = {
     "ordinal": Ordinal,
 }
 POSTERIORS = {"diagonal": DiagonalGaussian, "full": FullGaussian}
-PRIORS = {"standard_normal": StandardNormal, "mixture": Mixture, "vamp": VampPrior}
+PRIORS = {
+    "standard_normal": StandardNormal,
+    "mixture": Mixture,
+    "full_mixture": FullMixture,
+    "vamp": VampPrior,
+}
 DIVERGENCES = {
     "mmd": mmd,
     "sliced_wasserstein": sliced_wasserstein,
@@ -70,6 +77,7 @@ __all__ = [
     "DiagonalNormal",
     "Elbo",
     "FullGaussian",
+    "FullMixture",
     "FullNormal",
     "Gaussian",
     "Heteroscedastic",
@@ -78,6 +86,7 @@ __all__ = [
     "LightStudentT",
     "Likelihood",
     "Linear",
+    "LinearModel",
     "LogNormal",
     "Mixture",
     "MixtureDistribution",
@@ -85,6 +94,7 @@ __all__ = [
     "Ordinal",
     "Poisson",
     "Posterior",
+    "PrecisionNormal",
     "Prior",
     "SpikeSlab",
     "StandardNormal",

@@ -19,6 +19,7 @@ A family's domain says how the table encodes its columns:
 import math
 from functools import partial
 from itertools import accumulate
+from typing import NamedTuple
 
 import torch
 from scipy import special
@@ -29,6 +30,8 @@ from torch.distributions import NegativeBinomial as NegativeBinomialDistribution
 from torch.distributions import Poisson as PoissonDistribution
 from torch.nn.functional import logsigmoid, softplus
 
+from .posteriors import inverse_softplus
+
 __all__ = [
     "Bernoulli",
     "Categorical",
@@ -38,6 +41,7 @@ __all__ = [
     "JointLikelihood",
     "LightStudentT",
     "Likelihood",
+    "LinearModel",
     "LogNormal",
     "NegativeBinomial",
     "Ordinal",
@@ -50,6 +54,7 @@ __all__ = [
 
 # Of quantiles: powers of two that a bracket grows by, and times that it is halved.
 _MOST_DOUBLINGS, _HALVINGS = 60, 24
+_LEAST_ABOVE = 0.02  # of its unit, by which a scale begins above its floor
 
 
 class Likelihood(nn.Module):
@@ -73,12 +78,19 @@ class Likelihood(nn.Module):
     robust : class or None
         Family of the same domain that stands in for this one in the robust member of a
         model; None for itself. A scale that follows the rows follows the outliers too.
+    has_location : bool
+        Whether the first feature of a cell and the first output of its column are a
+        location in the column's unit: then a model can begin as a linear one.
+    scale_floor : float
+        Smallest scale of the noise in the column's unit, of families that have one.
     """
 
     domain = "real"
     n_inputs = 1
     n_params = 1
     robust: type | None = None
+    has_location = False
+    scale_floor = 0.0
 
     def __init__(self, columns):
         super().__init__()
@@ -147,6 +159,22 @@ class Likelihood(nn.Module):
         """Draw each cell once; (..., c, n_params) -> (..., c)."""
         raise NotImplementedError
 
+    def start(self, scale):
+        """Begin at a noise of some standard deviation; of families that have a location.
+
+        Parameters
+        ----------
+        scale : Tensor of shape (c,)
+            In the columns' units.
+
+        Returns
+        -------
+        params : Tensor of shape (c, n_params)
+            Outputs of the decoder that, with own weights set here, mean location 0 and
+            this scale.
+        """
+        raise NotImplementedError
+
 
 class Gaussian(Likelihood):
     """Normal noise with a learned scale per column, shared by all rows.
@@ -162,8 +190,10 @@ class Gaussian(Likelihood):
     arXiv:2006.13202, for learning the scale.
     """
 
+    has_location = True
     scale_floor = 0.05
     input_bound = 10.0  # a single wild cell must not drown the row's other inputs
+    scale_of_normal = 1.0  # where this noise comes nearest to a standard normal
 
     def __init__(self, columns):
         super().__init__(columns)
@@ -178,6 +208,11 @@ class Gaussian(Likelihood):
     def sample(self, params, generator):
         loc = params[..., 0]
         return loc + self._scale(params) * _draw(torch.randn, loc.shape, loc, generator)
+
+    def start(self, scale):
+        above = (self.scale_of_normal * scale - self.scale_floor).clamp_min(_LEAST_ABOVE)
+        self.raw_scale.copy_(inverse_softplus(above))
+        return scale.new_zeros(len(scale), self.n_params)
 
     def _scale(self, params):
         return self.scale_floor + softplus(self.raw_scale)
@@ -200,10 +235,14 @@ class Heteroscedastic(Gaussian):
 
     n_params = 2
     robust = Gaussian
-    scale_floor = 0.2
 
     def __init__(self, columns):
         Likelihood.__init__(self, columns)  # without the scale that all rows share
+
+    def start(self, scale):
+        share = (self.scale_of_normal * scale - self.scale_floor) / (1 - self.scale_floor)
+        logits = share.clamp(_LEAST_ABOVE, 1 - _LEAST_ABOVE).logit()
+        return torch.stack([torch.zeros_like(scale), logits], dim=-1)
 
     def _scale(self, params):
         return self.scale_floor + (1 - self.scale_floor) * params[..., 1].sigmoid()
@@ -223,6 +262,7 @@ class StudentT(Gaussian):
     """
 
     df = 4.0
+    scale_of_normal = 0.83
 
     def forward(self, params):
         return StudentTDistribution(self.df, params[..., 0], self._scale(params))
@@ -279,6 +319,7 @@ class LightStudentT(StudentT):
     """
 
     df = 20.0
+    scale_of_normal = 0.955
 
 
 class HeteroscedasticStudentT(Heteroscedastic, StudentT):
@@ -688,6 +729,40 @@ class Levels(Distribution):
         return torch.logaddexp(known + (self.n_observed / total).log(), -total.log())
 
 
+class LinearModel(NamedTuple):
+    """Factor analysis: ``x = mean + loadings @ z + scale * noise``, all of them normal.
+
+    The loadings are turned so that ``loadings.T @ diag(scale**-2) @ loadings`` is diagonal,
+    and with it the covariance of z given x.
+
+    Attributes
+    ----------
+    mean, scale : Tensor of shape (n_located,)
+        In the columns' units.
+    loadings : Tensor of shape (n_located, k)
+    """
+
+    mean: torch.Tensor
+    scale: torch.Tensor
+    loadings: torch.Tensor
+
+    def posterior(self):
+        """Slope (k, n_located), intercept and scale (k,) of z given x."""
+        precise = self.loadings / self.scale.square().unsqueeze(-1)
+        variance = 1 / (1 + (self.loadings * precise).sum(0))
+        slope = variance.unsqueeze(-1) * precise.T
+        return slope, -slope @ self.mean, variance.sqrt()
+
+
+class _Place(NamedTuple):
+    """A block, and its columns among features, decoder outputs and located columns."""
+
+    block: Likelihood
+    features: slice
+    params: slice
+    own: slice
+
+
 class JointLikelihood(nn.Module):
     """Product of the likelihoods of all columns, which come grouped by family.
 
@@ -695,6 +770,8 @@ class JointLikelihood(nn.Module):
     ----------
     families : sequence of (class, sequence of Column)
         A likelihood class and its columns, in the order of the columns.
+    scale_floor : float, default=None
+        Smallest scale of the noise in the columns' units, in the place of the classes' own.
 
     Attributes
     ----------
@@ -704,10 +781,13 @@ class JointLikelihood(nn.Module):
         Width of the decoder's output.
     """
 
-    def __init__(self, families):
+    def __init__(self, families, scale_floor=None):
         super().__init__()
         self.sizes = [len(columns) for _, columns in families]
         self.blocks = nn.ModuleList(family(columns) for family, columns in families)
+        for block in self.blocks:
+            if block.has_location and scale_floor is not None:
+                block.scale_floor = scale_floor
         self._param_sizes = [b.n_params * c for b, c in zip(self.blocks, self.sizes, strict=True)]
         self.n_params = sum(self._param_sizes)
         self.n_features = sum(b.n_inputs * c for b, c in zip(self.blocks, self.sizes, strict=True))
@@ -779,6 +859,42 @@ class JointLikelihood(nn.Module):
         ]
         ends = accumulate(widths)
         return [slice(end - width, end) for end, width in zip(ends, widths, strict=True)]
+
+    def locations(self):
+        """Features that are the locations of columns; int64 Tensor of shape (n_located,)."""
+        every = torch.arange(self.n_features)
+        return torch.cat([every[:0], *(every[place.features] for place in self._places())])
+
+    def start(self, weight, bias, model, latent_dim):
+        """Let the columns that have a location begin at a linear model of them.
+
+        Parameters
+        ----------
+        weight : Tensor of shape (n_params, n_inputs)
+            Of the decoder's last layer, whose last inputs are the latent code.
+        bias : Tensor of shape (n_params,)
+        model : LinearModel
+        latent_dim : int
+        """
+        first = weight.shape[1] - latent_dim
+        codes = slice(first, first + model.loadings.shape[1])
+        for block, _, params, own in self._places():
+            bias[params] = block.start(model.scale[own]).flatten()
+            weight[params] = 0.0
+            weight[params][:: block.n_params, codes] = model.loadings[own]
+            bias[params][:: block.n_params] = model.mean[own]
+
+    def _places(self):
+        """Where each block of columns that have a location has it; an iterator of Place."""
+        feature = param = located = 0
+        for block, c in zip(self.blocks, self.sizes, strict=True):
+            next_feature, next_param = feature + c * block.n_inputs, param + c * block.n_params
+            if block.has_location:
+                features = slice(feature, next_feature, block.n_inputs)
+                own = slice(located, located + c)
+                yield _Place(block, features, slice(param, next_param), own)
+                located += c
+            feature, param = next_feature, next_param
 
     def _split(self, params):
         """Cut the decoder's output into blocks of (..., c, n_params)."""

@@ -16,18 +16,21 @@ from torch.nn.functional import linear as linear_map
 from torch.nn.functional import pad, softplus
 
 __all__ = [
+    "MIN_SCALE",
     "DiagonalGaussian",
     "DiagonalNormal",
     "FullGaussian",
     "FullNormal",
     "Linear",
     "Posterior",
+    "PrecisionNormal",
+    "inverse_softplus",
     "linear",
 ]
 
 # Of a latent dimension, whose prior scale is about 1. Below it, the matrix products of
 # `pairwise_log_prob` lose their digits in float32.
-_MIN_SCALE = 1e-2
+MIN_SCALE = 1e-2
 _HALF_LOG_TAU = 0.5 * math.log(2 * math.pi)
 
 
@@ -144,6 +147,39 @@ class FullNormal(Distribution):
         return -0.5 * (white.square() + math.log(2 * math.pi)).sum(-1) - log_det
 
 
+class PrecisionNormal(Distribution):
+    """Normal distribution given by the Cholesky factor of its precision.
+
+    Parameters
+    ----------
+    loc : Tensor of shape (n, latent_dim)
+    root : Tensor of shape (n, latent_dim, latent_dim)
+        Lower triangular with a positive diagonal: the precision is ``root @ root.mT``.
+    """
+
+    def __init__(self, loc, root):
+        self.loc, self.root = loc, root
+        super().__init__(loc.shape[:-1], loc.shape[-1:], validate_args=False)
+
+    def pairwise_log_prob(self, z):
+        """Log density of each z under each of the n members, in nats.
+
+        Parameters
+        ----------
+        z : Tensor of shape (..., latent_dim)
+
+        Returns
+        -------
+        log_prob : Tensor of shape (..., n)
+        """
+        n, k = self.loc.shape
+        whiten = self.root.mT
+        centre = (whiten @ self.loc.unsqueeze(-1)).flatten()
+        white = product(z, whiten.flatten(0, 1), -centre).unflatten(-1, (n, k))
+        log_det = self.root.diagonal(dim1=-2, dim2=-1).log().sum(-1)
+        return -0.5 * white.square().sum(-1) + (log_det - k * _HALF_LOG_TAU)
+
+
 class Posterior(nn.Module):
     """Base class of q(z | x).
 
@@ -170,6 +206,15 @@ class Posterior(nn.Module):
         """
         raise NotImplementedError
 
+    def start(self, slope, intercept, scale):
+        """Begin at ``N(slope @ hidden + intercept, scale**2)``; by default stay as drawn.
+
+        Parameters
+        ----------
+        slope : Tensor of shape (latent_dim, n_hidden)
+        intercept, scale : Tensor of shape (latent_dim,)
+        """
+
 
 class DiagonalGaussian(Posterior):
     r"""Posterior with independent coordinates, :math:`N(\mu(x), \mathrm{diag}\,\sigma^2(x))`.
@@ -187,7 +232,10 @@ class DiagonalGaussian(Posterior):
 
     def forward(self, hidden):
         loc, raw_scale = self.head(hidden).chunk(2, dim=-1)
-        return DiagonalNormal(loc, _MIN_SCALE + softplus(raw_scale))
+        return DiagonalNormal(loc, MIN_SCALE + softplus(raw_scale))
+
+    def start(self, slope, intercept, scale):
+        _start_head(self.head, slope, intercept, scale)
 
 
 class FullGaussian(Posterior):
@@ -214,9 +262,26 @@ class FullGaussian(Posterior):
     def forward(self, hidden):
         loc, raw_diagonal, lower = self.head(hidden).split(self.sizes, dim=-1)
         k = loc.shape[-1]
-        diagonal = torch.diag_embed(_MIN_SCALE + softplus(raw_diagonal)).flatten(-2)
+        diagonal = torch.diag_embed(MIN_SCALE + softplus(raw_diagonal)).flatten(-2)
         scale_tril = diagonal.index_copy(-1, self.lower[0] * k + self.lower[1], lower)
         return FullNormal(loc, scale_tril.unflatten(-1, (k, k)))
+
+    def start(self, slope, intercept, scale):
+        _start_head(self.head, slope, intercept, scale)
+
+
+def _start_head(head, slope, intercept, scale):
+    """Set a layer whose outputs are a mean, a scale before its softplus, and what begins at 0."""
+    k = len(scale)
+    head.weight.zero_()
+    head.bias.zero_()
+    head.weight[:k], head.bias[:k] = slope, intercept
+    head.bias[k : 2 * k] = inverse_softplus((scale - MIN_SCALE).clamp_min(MIN_SCALE))
+
+
+def inverse_softplus(y):
+    """Return the x with ``softplus(x) = y``, for y > 0."""
+    return y + torch.log(-torch.expm1(-y))
 
 
 def linear(n_inputs, n_outputs, generator):

@@ -12,9 +12,9 @@ import torch
 from torch import nn
 from torch.distributions import Distribution
 
-from .posteriors import DiagonalNormal
+from .posteriors import DiagonalNormal, PrecisionNormal
 
-__all__ = ["Mixture", "MixtureDistribution", "Prior", "StandardNormal", "VampPrior"]
+__all__ = ["FullMixture", "Mixture", "MixtureDistribution", "Prior", "StandardNormal", "VampPrior"]
 
 
 # Nats below the largest term of a sum at which a term no longer counts in float64: less than
@@ -55,7 +55,14 @@ class Prior(nn.Module):
         Encoder features of training rows.
     generator : torch.Generator
         Source of the initial weights.
+
+    Attributes
+    ----------
+    n_normals : int
+        Learned normals that it is a mixture of, and can begin at; else 0.
     """
+
+    n_normals = 0
 
     def forward(self, encode):
         """Distribution of z.
@@ -73,6 +80,17 @@ class Prior(nn.Module):
 
     def sample(self, n, encode, generator):
         """Draw n independent latent points; (n, latent_dim)."""
+        raise NotImplementedError
+
+    def start(self, weights, means, covariances):
+        """Begin at a mixture of normals, of which there are `n_normals`.
+
+        Parameters
+        ----------
+        weights : Tensor of shape (n_normals,)
+        means : Tensor of shape (n_normals, latent_dim)
+        covariances : Tensor of shape (n_normals, latent_dim, latent_dim)
+        """
         raise NotImplementedError
 
 
@@ -118,6 +136,12 @@ class Mixture(Prior):
         self.logits = nn.Parameter(torch.zeros(n_components))
         self.loc = nn.Parameter(torch.randn((n_components, latent_dim), generator=generator))
         self.log_scale = nn.Parameter(torch.zeros(n_components, latent_dim))
+        self.n_normals = n_components
+
+    def start(self, weights, means, covariances):
+        self.logits.copy_(weights.log())
+        self.loc.copy_(means)
+        self.log_scale.copy_(covariances.diagonal(dim1=1, dim2=2).log() / 2)
 
     def forward(self, encode):
         components = DiagonalNormal(self.loc, self.log_scale.exp())
@@ -127,6 +151,58 @@ class Mixture(Prior):
         chosen = torch.multinomial(self.logits.softmax(0), n, True, generator=generator)
         noise = _normal((n, self.loc.shape[1]), self.loc, generator)
         return self.loc[chosen] + self.log_scale[chosen].exp() * noise
+
+
+class FullMixture(Prior):
+    """Learned mixture of Gaussians with full covariances and learned weights.
+
+    A component is given by the lower triangular root of its precision, so that a density
+    takes one matrix product and no inverse.
+
+    Parameters
+    ----------
+    latent_dim : int
+    examples : Tensor of shape (m, n_features)
+        Not used.
+    n_components : int, default=10
+    generator : torch.Generator
+
+    References
+    ----------
+    Jiang et al., "Variational Deep Embedding", 2017, arXiv:1611.05148, for a mixture that
+    begins at one fitted to codes; McLachlan and Peel, "Mixtures of Factor Analyzers", 2000,
+    for what it is where encoder and decoder are linear.
+    """
+
+    def __init__(self, latent_dim, examples, *, n_components=10, generator):
+        super().__init__()
+        _check_components(n_components)
+        self.logits = nn.Parameter(torch.zeros(n_components))
+        self.loc = nn.Parameter(torch.randn((n_components, latent_dim), generator=generator))
+        self.log_diagonal = nn.Parameter(torch.zeros(n_components, latent_dim))
+        self.lower = nn.Parameter(torch.zeros(n_components, latent_dim, latent_dim))
+        self.n_normals = n_components
+
+    def start(self, weights, means, covariances):
+        root = torch.linalg.cholesky(covariances.double().inverse()).to(self.lower.dtype)
+        self.logits.copy_(weights.log())
+        self.loc.copy_(means)
+        self.log_diagonal.copy_(root.diagonal(dim1=1, dim2=2).log())
+        self.lower.copy_(root)
+
+    def forward(self, encode):
+        components = PrecisionNormal(self.loc, self.root())
+        return MixtureDistribution(components, self.logits.log_softmax(0))
+
+    def sample(self, n, encode, generator):
+        chosen = torch.multinomial(self.logits.softmax(0), n, True, generator=generator)
+        noise = _normal((n, self.loc.shape[1], 1), self.loc, generator)
+        root = self.root()[chosen].mT
+        return self.loc[chosen] + torch.linalg.solve_triangular(root, noise, upper=True).squeeze(-1)
+
+    def root(self):
+        """Lower triangular roots of the precisions; (n_components, latent_dim, latent_dim)."""
+        return torch.diag_embed(self.log_diagonal.exp()) + self.lower.tril(-1)
 
 
 class VampPrior(Prior):

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import torch
 from torch import nn
+from torch.nn.functional import pad
 
 from .posteriors import linear
 
@@ -36,19 +37,23 @@ class Elbo(NamedTuple):
 
 
 class MLP(nn.Sequential):
-    """Fully connected layers, each followed by an activation.
+    """Fully connected layers, each followed by an activation; the inputs pass on beside them.
+
+    A linear layer on top so sees both, and need not learn by many bent units what is a
+    straight line.
 
     Parameters
     ----------
     n_inputs : int
     hidden_layer_sizes : sequence of int
-        Without any layer the inputs pass unchanged.
+        Without any layer the inputs alone pass on.
     activation : {"silu", "relu", "tanh"}
     generator : torch.Generator
 
     Attributes
     ----------
     n_outputs : int
+        Width of the last layer and of the inputs, which come last.
     """
 
     def __init__(self, n_inputs, hidden_layer_sizes, activation, generator):
@@ -57,7 +62,11 @@ class MLP(nn.Sequential):
             layers += [linear(n_outputs, width, generator), ACTIVATIONS[activation]()]
             n_outputs = width
         super().__init__(*layers)
-        self.n_outputs = n_outputs
+        self.n_outputs = n_outputs + n_inputs if layers else n_inputs
+
+    def forward(self, x):
+        """Join the last layer and the inputs; (..., n_inputs) -> (..., n_outputs)."""
+        return torch.cat([super().forward(x), x], dim=-1) if len(self) else x
 
 
 class VAE(nn.Module):
@@ -97,9 +106,28 @@ class VAE(nn.Module):
         self.posterior = posterior(self.encoder.n_outputs, latent_dim, generator=generator)
         hidden = MLP(latent_dim, hidden_layer_sizes[::-1], activation, generator)
         self.decoder = nn.Sequential(
-            *hidden, linear(hidden.n_outputs, likelihood.n_params, generator)
+            hidden, linear(hidden.n_outputs, likelihood.n_params, generator)
         )
         self.prior = prior(latent_dim, likelihood.featurize(*examples), generator=generator)
+
+    @torch.no_grad()
+    def start(self, model):
+        """Begin at a linear model of the columns that have a location.
+
+        What the hidden layers add to it begins at 0, if the posterior is one of skvae's.
+
+        Parameters
+        ----------
+        model : LinearModel
+        """
+        slope, intercept, scale = model.posterior()
+        k, n_codes = self.latent_dim, len(scale)  # further codes stay standard normal
+        n_hidden = self.encoder.n_outputs - self.likelihood.n_features
+        slopes = slope.new_zeros(k, self.encoder.n_outputs)
+        slopes[:n_codes, n_hidden + self.likelihood.locations()] = slope
+        further = (0, k - n_codes)
+        self.posterior.start(slopes, pad(intercept, further), pad(scale, further, value=1.0))
+        self.likelihood.start(self.decoder[-1].weight, self.decoder[-1].bias, model, k)
 
     def encode(self, features):
         """q(z | features); (n, n_features) -> batch (n,), event (latent_dim,)."""

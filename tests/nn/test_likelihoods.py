@@ -94,9 +94,9 @@ def ordinal(params, raw):
 # The same density in scipy, given the decoder's parameters and the learned weight.
 ORACLES = {
     "gaussian": lambda params, raw: stats.norm(params[0], 0.05 + softplus(raw)),
-    "heteroscedastic": lambda params, raw: stats.norm(params[0], 0.2 + 0.8 * expit(params[1])),
+    "heteroscedastic": lambda params, raw: stats.norm(params[0], 0.05 + 0.95 * expit(params[1])),
     "heteroscedastic_student_t": lambda params, raw: stats.t(
-        4, params[0], 0.2 + 0.8 * expit(params[1])
+        4, params[0], 0.05 + 0.95 * expit(params[1])
     ),
     "student_t": lambda params, raw: stats.t(4, params[0], 0.05 + softplus(raw)),
     "log_normal": lambda params, raw: stats.norm(params[0], 0.05 + softplus(raw)),

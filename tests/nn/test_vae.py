@@ -19,7 +19,7 @@ from skvae.nn import (
     JointLikelihood,
     objective,
 )
-from skvae.nn.posteriors import _MIN_SCALE
+from skvae.nn.posteriors import MIN_SCALE
 
 N_ROWS, N_COLUMNS = 30, 4
 
@@ -75,11 +75,11 @@ def probabilistic_pca(posterior, W, noise, generator):
     covariance = np.linalg.inv(np.eye(k) + (W.T / noise**2) @ W)
     gain, tril = covariance @ W.T / noise**2, np.linalg.cholesky(covariance)
     lower = tril[tuple(np.tril_indices(k, -1))] if posterior == "full" else []
-    scale = inverse_softplus(tril.diagonal() - _MIN_SCALE)
+    scale = inverse_softplus(tril.diagonal() - MIN_SCALE)
     weights = {
         "likelihood.blocks.0.raw_scale": inverse_softplus(noise - 0.05),
-        "decoder.0.weight": W,
-        "decoder.0.bias": b,
+        "decoder.1.weight": W,
+        "decoder.1.bias": b,
         "posterior.head.weight": np.vstack([gain, np.zeros((k + len(lower), d))]),
         "posterior.head.bias": np.concatenate([-gain @ b, scale, lower]),
     }
@@ -170,8 +170,9 @@ def test_the_decoder_has_the_encoders_layers_in_reverse(generator):
     n_features, n_params = model.likelihood.n_features, model.likelihood.n_params
     layers = [shapes[f"{name}.weight"] for name in ("encoder.0", "encoder.2")]
     assert layers == [(7, n_features), (5, 7)]
-    layers = [shapes[f"{name}.weight"] for name in ("decoder.0", "decoder.2", "decoder.4")]
-    assert layers == [(5, 2), (7, 5), (n_params, 7)]
+    layers = [shapes[f"{name}.weight"] for name in ("decoder.0.0", "decoder.0.2", "decoder.1")]
+    assert layers == [(5, 2), (7, 5), (n_params, 7 + 2)]  # the code passes on beside them
+    assert shapes["posterior.head.weight"] == (4, 5 + n_features)
 
 
 @pytest.mark.parametrize("prior", PRIORS)
