@@ -49,7 +49,7 @@ def start(model, x, observed, scale, generator, seed):
     if model.prior.n_normals > 0:
         with torch.no_grad():
             q = model.infer(x[:CODES], visible[:CODES])
-            codes = q.transport(torch.randn(q.mean.shape, generator=generator))
+            codes = q.transport(torch.randn(q.mean.shape, generator=generator, dtype=x.dtype))
             mixture = _mixture(codes.double().numpy(), model.prior.n_normals, seed, generator)
             model.prior.start(*(torch.tensor(part, dtype=x.dtype) for part in mixture))
 

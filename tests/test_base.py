@@ -29,6 +29,7 @@ from skvae._table import DOMAINS, read_table
 from skvae.nn import LIKELIHOODS, POSTERIORS, PRIORS
 
 SMALL = {"hidden_layer_sizes": (16,), "max_steps": 60, "random_state": 0, "members": [{}]}
+SMALL |= {"init": "random"}
 CONTINUOUS = [n for n, family in LIKELIHOODS.items() if DOMAINS[family.domain].is_continuous]
 WEIGHTS = (0, 0.25, 1)  # of the robust member
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
@@ -57,7 +58,7 @@ def factor_table(noise, n):
 
 def log_marginal(model, X):
     """Exact log density of each row under the weights of a linear model, in nats."""
-    (block,), (decoder,) = model.model_.likelihood.blocks, model.model_.decoder
+    (block,), (_, decoder) = model.model_.likelihood.blocks, model.model_.decoder
     scale = block(torch.zeros(1, X.shape[1], 1)).scale
     weight, bias = decoder.weight.numpy(), decoder.bias.numpy()
     unit = np.array([column.scale * 2.0**column.exponent for column in model.table_.columns_])
@@ -770,7 +771,7 @@ def test_a_linear_model_expects_normal_cells():
     params = SMALL | {"hidden_layer_sizes": (), "n_draws": 512, "likelihoods": "gaussian"}
     model = VAETransformer(latent_dim=3, robust_weight=0, **params).fit(X)
     expected = model.expected(X[:20], coverage=0.8)
-    (block,), (decoder,) = model.model_.likelihood.blocks, model.model_.decoder
+    (block,), (_, decoder) = model.model_.likelihood.blocks, model.model_.decoder
     noise = block(torch.zeros(1, 6, 1)).scale[0].numpy()
     x = torch.tensor(model.table_.encode(read_table(X[:20])).values)
     for j, column in enumerate(model.table_.columns_):

@@ -137,7 +137,7 @@ def test_contamination_moves_the_threshold_but_no_p_value(detector, fitted, tabl
 @pytest.mark.parametrize("weight", [0, 0.35])
 @pytest.mark.parametrize("likelihood", ["gaussian", "student_t"])
 def test_rows_held_out_change_nothing_but_the_calibration(detector, table, weight, likelihood):
-    parts = {"robust_weight": weight, "likelihoods": likelihood, "n_iter_no_change": None}
+    parts = {"robust_weight": weight, "likelihoods": likelihood, "members": ["cautious"]}
     held_out = np.random.RandomState(0).permutation(400)[:40]
     moved = table.copy()
     moved[held_out] = 100 * moved[held_out] + 7

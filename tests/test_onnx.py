@@ -24,6 +24,7 @@ CASES = [
     {"posterior": "full", "prior": "vamp", "robust_weight": 0, "activation": "relu"},
     {"posterior": "diagonal", "prior": "mixture", "robust_weight": 0, "bound": "iwae"},
     {"posterior": "full", "prior": "standard_normal", "robust_weight": 1, "missing": "model"},
+    {"posterior": "diagonal", "prior": "full_mixture"},
 ]
 
 

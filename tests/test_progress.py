@@ -20,6 +20,7 @@ SMALL = {
     "random_state": 0,
     "members": [{}],
     "init": "random",
+    "n_iter_no_change": None,
 }
 
 

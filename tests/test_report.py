@@ -15,6 +15,7 @@ import pytest
 import skvae
 
 SMALL = {"hidden_layer_sizes": (16,), "max_steps": 30, "random_state": 0, "members": [{}]}
+SMALL |= {"init": "random"}
 EVIL = "</script><script>window.broken = 1</script><img src=x onerror='window.broken = 1'>"
 
 

@@ -104,7 +104,7 @@ def test_a_linear_fit_is_factor_analysis(name):
 
 def test_a_random_start_is_another(table):
     scores = [
-        VAEAnomalyDetector(init=init, max_steps=1, random_state=0, robust_weight=0)
+        VAEAnomalyDetector(2, init=init, max_steps=1, random_state=0, robust_weight=0)
         .fit(table)
         .score(table)
         for init in ("linear", "random")
