@@ -19,13 +19,14 @@ from scoring import seconds, table
 from threadpoolctl import threadpool_limits
 from torch.utils.flop_counter import FlopCounterMode
 
-from skvae import VAEAnomalyDetector, _base, _training
+from skvae import VAEAnomalyDetector, _base, _training, nn
+from skvae._kernel import Kernel
 
 N_ROWS, N_COLUMNS = 5_000, 20
 # What the loop calls, by the part of the step that it is counted in.
 PARTS = {
-    "forward": [(_training, "training_terms"), (_training, "objective")],
-    "backward": [(torch.Tensor, "backward")],
+    "draws": [(_training, "noise")],
+    "gradient": [(Kernel, "__call__"), (nn.VAE, "forward"), (torch.Tensor, "backward")],
     "optimizer": [
         (torch.optim.AdamW, "step"),
         (torch.optim.AdamW, "zero_grad"),
@@ -63,6 +64,7 @@ def detector(width, batch_size, prior, n_steps):
         prior=prior,
         max_steps=n_steps,
         validation_fraction=0.0,
+        members=["plain"],
         robust_weight=0,
         device="cpu",
         random_state=0,
