@@ -28,7 +28,9 @@ auroc = {0.0: [], 0.35: []}
 for share in shares:
     rows = np.r_[healthy, sick[: int(share * len(healthy) / (1 - share))]]
     for weight, values in auroc.items():
-        detector = VAEAnomalyDetector(robust_weight=weight, max_steps=300, random_state=0)
+        detector = VAEAnomalyDetector(
+            robust_weight=weight, max_steps=300, members=["plain"], random_state=0
+        )
         scores = detector.fit(X.iloc[rows]).score_samples(X.iloc[rows])
         values.append(roc_auc_score(y.iloc[rows], scores))
         print(f"{share:.0%} anomalies, robust_weight={weight}: AUROC {values[-1]:.3f}")

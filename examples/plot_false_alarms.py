@@ -36,6 +36,7 @@ for seed in range(5):
         validation_fraction=0.2,
         hidden_layer_sizes=(32,),
         max_steps=200,
+        members=["plain"],
         random_state=seed,
     ).fit(train)
     rates.append((fitted.predict(fresh) == -1).mean())

@@ -15,7 +15,9 @@ from skvae import VAEAnomalyDetector
 
 X = load_breast_cancer(as_frame=True).data
 grid = {"latent_dim": [2, 4, 8], "likelihoods": ["gaussian", "student_t"]}
-search = GridSearchCV(VAEAnomalyDetector(max_steps=200, random_state=0), grid, cv=2).fit(X)
+search = GridSearchCV(
+    VAEAnomalyDetector(max_steps=200, members=["plain"], random_state=0), grid, cv=2
+).fit(X)
 print(search.best_params_)
 
 # %%

@@ -23,7 +23,9 @@ print(unseen.describe().loc[["mean", "50%", "max"]].round(1))
 names = ["gaussian", "heteroscedastic", "student_t", "heteroscedastic_student_t"]
 scores = {}
 for name in names:
-    model = VAEAnomalyDetector(likelihoods=name, max_steps=300, random_state=0).fit(train)
+    model = VAEAnomalyDetector(
+        likelihoods=name, max_steps=300, members=["plain"], random_state=0
+    ).fit(train)
     scores[name] = -model.negative_elbo(unseen)
 
 _, ax = plt.subplots(layout="constrained")
@@ -40,5 +42,7 @@ ax.set_xlabel("likelihoods")
 # %%
 # One name a column can be given as a dict; the others stay "auto".
 
-model = VAEAnomalyDetector(likelihoods={"TSH": "student_t"}, max_steps=300, random_state=0)
+model = VAEAnomalyDetector(
+    likelihoods={"TSH": "student_t"}, max_steps=300, members=["plain"], random_state=0
+)
 print(model.fit(train).table_)
