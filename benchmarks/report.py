@@ -139,7 +139,7 @@ def _beside_best(figures, best, form):
     }
 
 
-def density_section():
+def density():
     """Held-out nats beside other densities, and the picture."""
     frame = pd.DataFrame(read(RESULTS / "density.jsonl"))
     nats = frame.pivot_table("nats", "table", "model", sort=False)
@@ -152,7 +152,7 @@ def density_section():
     table["skvae above the best other"] = gain.map("{:+,.2f}".format)
     counts = ", ".join(f'"{name}" {count} times' for name, count in chosen.items())
     return (
-        "## Density\n\n`python benchmarks/density.py --data DIR`: mean log density of normal rows "
+        "`python benchmarks/density.py --data DIR`: mean log density of normal rows "
         "that no fit and no choice has seen, in nats a row and standardised units, on every table "
         f"of numbers alone ({len(nats)}), drawn down to {frame['cap'].max():,} rows; all models "
         "were chosen by rows held out of their fit. Normal noise of 0.03 deviations is added to "
@@ -467,7 +467,6 @@ def scale_mixed_section():
 
 SECTIONS = {
     "quality": quality_section,
-    "density.jsonl": density_section,
     "contamination": contamination_section,
     "fit_time.jsonl": fit_time_section,
     "step.jsonl": step_section,
@@ -504,6 +503,8 @@ def main():
         if (RESULTS / results).exists():
             page += f"\n{section()}" + (OLDER_NOTE if results in OLDER else "")
     (DOCS / "benchmarks.md").write_text(page)
+    if (RESULTS / "density.jsonl").exists():
+        put_between_marks(DOCS / "members.md", density())
     if (RESULTS / "knobs.jsonl").exists():
         put_between_marks(DOCS / "tuning.md", knobs())
 
