@@ -592,7 +592,7 @@ class BaseVAE(CallbackSupportMixin, BaseEstimator):
                 each.model.to(device, torch.float32),
                 _tensors(fitted, device, torch.float32),
                 state,
-                **self._objective(each.recipe, repelled, device, seed),
+                **_training_parameters(each.recipe, repelled, device, seed),
             )
             for each, state, seed in zip(
                 trainees, states, (seeds.training, seeds.robust_training), strict=False
@@ -864,16 +864,9 @@ class BaseVAE(CallbackSupportMixin, BaseEstimator):
             n_iter_no_change=trainee.recipe.n_iter_no_change,
             verbose=self.verbose if trainee.name != ROBUST else 0,
             steps=steps,
-            **self._objective(trainee.recipe, repelled, device, seed),
+            **_training_parameters(trainee.recipe, repelled, device, seed),
         )
         return Trained(*trainee, *training)
-
-    def _objective(self, recipe, repelled, device, seed):
-        """Make what all trainings take: what is lowered, and in which steps."""
-        return recipe.objective() | {
-            "repelled": _tensors(repelled, device, torch.float32) if len(repelled.values) else None,
-            "generator": torch.Generator(device).manual_seed(seed),
-        }
 
     def _read(self, X, min_rows=1):
         """Read a table and check that its columns are those that were fitted."""
@@ -984,6 +977,18 @@ def _tensors(table, device, dtype):
     farthest = 1e-4 * math.sqrt(torch.finfo(dtype).max)  # its square in small units is a number
     values = torch.tensor(table.values.clip(-farthest, farthest), dtype=dtype, device=device)
     return values, torch.tensor(table.observed, device=device)
+
+
+def _training_parameters(recipe, repelled, device, seed):
+    """Name what `train` and `pass_over` both take."""
+    return {
+        "objective": recipe.objective(),
+        "batch_size": recipe.batch_size,
+        "learning_rate": recipe.learning_rate_init,
+        "hidden_rows": recipe.hidden_rows,
+        "repelled": _tensors(repelled, device, torch.float32) if len(repelled.values) else None,
+        "generator": torch.Generator(device).manual_seed(seed),
+    }
 
 
 def _drawn_cells(model, table, generator):

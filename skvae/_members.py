@@ -15,7 +15,7 @@ import pandas as pd
 import torch
 
 from ._start import start
-from .nn import DIVERGENCES, POSTERIORS, PRIORS, VAE, JointLikelihood
+from .nn import DIVERGENCES, POSTERIORS, PRIORS, VAE, JointLikelihood, Objective
 
 __all__ = [
     "CANDIDATES",
@@ -62,7 +62,7 @@ BATCH_SIZE = 256
 
 
 class Recipe(NamedTuple):
-    """How a member is built and trained: parameters of the estimator, and two of its own.
+    """How a member is built and trained: parameters of the estimator, and four of its own.
 
     Attributes
     ----------
@@ -157,17 +157,14 @@ class Recipe(NamedTuple):
         return model
 
     def objective(self):
-        """Name what all trainings take: what is lowered, and in which steps."""
-        return {
-            "batch_size": self.batch_size,
-            "learning_rate": self.learning_rate_init,
-            "beta": self.beta,
-            "capacity": self.capacity,
-            "divergence": DIVERGENCES.get(self.divergence, self.divergence),
-            "divergence_weight": self.divergence_weight,
-            "trimming": self.trimming,
-            "hidden_rows": self.hidden_rows,
-        }
+        """Say what training lowers."""
+        return Objective(
+            beta=self.beta,
+            capacity=self.capacity,
+            divergence=DIVERGENCES.get(self.divergence, self.divergence),
+            divergence_weight=self.divergence_weight,
+            trimming=self.trimming,
+        )
 
 
 SETTINGS = tuple(name for name in Recipe._fields if name not in Recipe._field_defaults)
@@ -274,9 +271,9 @@ def robust_recipe(recipe, n_rows):
     Returns
     -------
     robust : (str, dict, Recipe)
-        As `candidates` gives them.
+        As `candidate_recipes` gives them.
     """
-    decided = recipe.decided(n_rows)
+    decided = recipe._replace(**_ROBUST).decided(n_rows)
     settings = _ROBUST | {"max_steps": min(_ROBUST_STEPS, decided.max_steps)}
     return ROBUST, settings, decided._replace(**settings)
 

@@ -7,6 +7,7 @@ units of the table's encoding.
 import math
 import warnings
 from copy import deepcopy
+from functools import partial
 
 import torch
 from sklearn.exceptions import ConvergenceWarning
@@ -15,7 +16,6 @@ from torch.nn.functional import softplus
 from tqdm import tqdm
 
 from ._kernel import kernel_for
-from .nn import objective
 
 __all__ = ["check_convergence", "pass_over", "train"]
 
@@ -38,17 +38,13 @@ def train(
     rows,
     held_out,
     *,
+    objective,
     max_steps,
     batch_size,
     learning_rate,
     n_iter_no_change,
-    beta,
-    capacity,
-    divergence,
-    divergence_weight,
     generator,
     repelled=None,
-    trimming=0.0,
     hidden_rows=0.5,
     steps=None,
     verbose=0,
@@ -65,21 +61,16 @@ def train(
         On the device of the rows, float32.
     rows, held_out : (x, observed), each a Tensor of shape (n, n_columns)
         What the weights are fitted to, and what judges them; the latter may be empty.
+    objective : Objective
+        Its capacity is reached half-way.
     max_steps, batch_size : int
     learning_rate : float
         At its highest.
     n_iter_no_change : int or None
-    beta : float
-    capacity : float or None
-        In nats, reached half-way.
-    divergence : callable or None
-    divergence_weight : float
     generator : torch.Generator
         On the device of the rows.
     repelled : (x, observed), each a Tensor of shape (k, n_columns), default=None
         Rows whose ELBO is to be low.
-    trimming : float in [0, 1), default=0
-        Share of each batch, the rows with the lowest ELBO, that does not count.
     hidden_rows : float in [0, 1], default=0.5
         Share of the rows of which the encoder does not see some cells at first.
     steps : iterable of int, default=None
@@ -110,7 +101,8 @@ def train(
     """
     optimizer = adam(model, learning_rate)
     schedule = Schedule(max_steps)
-    ramp = WARMUP * max_steps if capacity is None else RAMP * max_steps
+    gradient = gradient_of(model, objective, repelled, generator)
+    ramp = (WARMUP if objective.capacity is None else RAMP) * max_steps
     monitor = Monitor(model, held_out, schedule, n_iter_no_change, ramp, generator)
     step, n_returns = 0, 0
     steps = range(1, max_steps + 1) if steps is None else steps
@@ -119,19 +111,9 @@ def train(
         for step, batch in zip(bar, batches(len(rows[0]), batch_size, generator), strict=False):
             rate = learning_rate * 0.5**n_returns
             optimizer.param_groups[0]["lr"] = rate * schedule.rate(step)
-            elbo = update(
-                model,
-                optimizer,
-                (rows[0][batch], rows[1][batch]),
-                hidden_rows=hidden_rows * schedule.hiding(step),
-                beta=beta,
-                capacity=None if capacity is None else capacity * min(1.0, step / ramp),
-                divergence=divergence,
-                divergence_weight=divergence_weight,
-                repelled=repelled,
-                trimming=trimming,
-                generator=generator,
-            )
+            ramped, hiding = objective.ramped(min(1.0, step / ramp)), schedule.hiding(step)
+            rows_of_step = rows[0][batch], rows[1][batch]
+            elbo = update(optimizer, gradient, rows_of_step, ramped, hidden_rows * hiding)
             if not monitor.record(step, elbo):
                 n_returns += 1
                 if n_returns > MOST_RETURNS:
@@ -177,28 +159,23 @@ def pass_over(
     rows,
     optimizer_state=None,
     *,
+    objective,
     batch_size,
     learning_rate,
-    beta,
-    capacity,
-    divergence,
-    divergence_weight,
     generator,
     repelled=None,
-    trimming=0.0,
     hidden_rows=0.5,
 ):
     """Train `model` in place by one pass over some rows, at a constant learning rate.
 
     Parameters
     ----------
-    model, rows, batch_size, learning_rate, beta, divergence, divergence_weight, generator, \
-repelled, trimming, hidden_rows
+    model, rows, batch_size, learning_rate, generator, repelled, hidden_rows
         As in `train`; the pass is cut into steps of equal sizes, at most `batch_size`.
+    objective : Objective
+        The same from the first step on.
     optimizer_state : dict, default=None
         What the pass before returned, if there was one.
-    capacity : float or None
-        In nats, from the first step on.
 
     Returns
     -------
@@ -217,23 +194,13 @@ repelled, trimming, hidden_rows
     if optimizer_state is not None:
         optimizer.load_state_dict(deepcopy(optimizer_state))
         optimizer.param_groups[0]["lr"] = learning_rate
+    gradient = gradient_of(model, objective, repelled, generator)
     n = len(rows[0])
     order = torch.randperm(n, generator=generator, device=generator.device)
     steps, total = order.tensor_split(math.ceil(n / batch_size)), 0.0
     for batch in steps:
-        elbo = update(
-            model,
-            optimizer,
-            (rows[0][batch], rows[1][batch]),
-            hidden_rows=hidden_rows,
-            beta=beta,
-            capacity=capacity,
-            divergence=divergence,
-            divergence_weight=divergence_weight,
-            repelled=repelled,
-            trimming=trimming,
-            generator=generator,
-        )
+        rows_of_step = rows[0][batch], rows[1][batch]
+        elbo = update(optimizer, gradient, rows_of_step, objective, hidden_rows)
         total = total + len(batch) / n * elbo
     elbo = finite(total, len(steps))
     state = optimizer.state_dict()
@@ -260,62 +227,77 @@ def adam(model, learning_rate):
     return torch.optim.AdamW([whole], lr=learning_rate, weight_decay=1e-4, fused=True)
 
 
-def update(
-    model,
-    optimizer,
-    batch,
-    *,
-    hidden_rows,
-    beta,
-    capacity,
-    divergence,
-    divergence_weight,
-    repelled,
-    trimming,
-    generator,
-):
+def update(optimizer, gradient, batch, objective, hidden_rows):
     """Take one step of the optimiser; return the mean ELBO of the batch before it.
 
     Parameters
     ----------
-    model : VAE
     optimizer : torch.optim.Optimizer
         Of `adam`.
+    gradient : callable
+        Of `gradient_of`.
     batch : (x, observed), each a Tensor of shape (n, n_columns)
+    objective : Objective
+        With the capacity of this step.
     hidden_rows : float in [0, 1]
         As in `noise`.
-    beta, divergence, divergence_weight, repelled, trimming, generator
-        As in `train`.
-    capacity : float or None
-        KL divergence in nats to aim at in this step.
 
     Returns
     -------
     elbo : Tensor, scalar
     """
     optimizer.zero_grad(set_to_none=False)
+    elbo = gradient(*batch, objective, hidden_rows)
     (whole,) = optimizer.param_groups[0]["params"]
-    has_more = divergence is not None or capacity is not None or repelled is not None
-    kernel = None if has_more else kernel_for(model)
-    if kernel is not None:
-        drawn = noise(model, *batch, hidden_rows, generator)
-        elbo = kernel(batch[0], *drawn, beta=beta, trimming=trimming)
-    else:
-        terms = model(batch[0], *noise(model, *batch, hidden_rows, generator))
-        elbo = terms.log_weight().detach()
-        penalty = 0.0
-        if divergence is not None:
-            with torch.no_grad():
-                prior_z = model.sample_prior(len(terms.z), generator)
-            penalty = divergence_weight * divergence(terms.z, prior_z, generator)
-        loss = objective(terms, beta=beta, capacity=capacity, divergence=penalty, trimming=trimming)
-        if repelled is not None:
-            loss = loss + repulsion(model, *repelled, elbo, hidden_rows, generator)
-        loss.backward()
     clip = GRADIENT_NORM * math.sqrt(batch[0].shape[1])
     torch.nn.utils.clip_grad_norm_([whole], clip)
     optimizer.step()
     return elbo.mean()
+
+
+def gradient_of(model, objective, repelled, generator):
+    """Choose how gradients are made: written out where there is such a kernel, or by autograd.
+
+    Parameters
+    ----------
+    model : VAE
+    objective : Objective
+    repelled : (x, observed) or None
+    generator : torch.Generator
+
+    Returns
+    -------
+    gradient : callable
+        Of (x, observed, objective, hidden_rows): writes the gradient into the weights, and
+        returns the ELBO of each row.
+    """
+    kernel = kernel_for(model)
+    if kernel is not None and repelled is None and objective.is_weighted_elbo():
+        return partial(_written_out, kernel, generator)
+    return partial(_by_autograd, model, repelled, generator)
+
+
+def _written_out(kernel, generator, x, observed, objective, hidden_rows):
+    drawn = noise(kernel.model, x, observed, hidden_rows, generator)
+    return kernel(x, *drawn, beta=objective.beta, trimming=objective.trimming)
+
+
+def _by_autograd(model, repelled, generator, x, observed, objective, hidden_rows):
+    terms = model(x, *noise(model, x, observed, hidden_rows, generator))
+    elbo = terms.log_weight().detach()
+    loss = objective.loss(terms, _distance(model, objective, terms.z, generator))
+    if repelled is not None:
+        loss = loss + repulsion(model, *repelled, elbo, hidden_rows, generator)
+    loss.backward()
+    return elbo
+
+
+def _distance(model, objective, z, generator):
+    if objective.divergence is None:
+        return 0.0
+    with torch.no_grad():
+        prior_z = model.sample_prior(len(z), generator)
+    return objective.divergence(z, prior_z, generator)
 
 
 def finite(elbo, step):

@@ -6,8 +6,8 @@ import torch
 from skvae import _kernel
 from skvae._kernel import kernel_for
 from skvae._table import Column
-from skvae._training import noise, objective
-from skvae.nn import LIKELIHOODS, POSTERIORS, PRIORS, VAE, JointLikelihood, LightStudentT
+from skvae._training import noise
+from skvae.nn import LIKELIHOODS, POSTERIORS, PRIORS, VAE, JointLikelihood, LightStudentT, Objective
 
 FAMILIES = LIKELIHOODS | {"light_student_t": LightStudentT}
 MIXED = ["gaussian", "spike_slab", "bernoulli", "categorical", "negative_binomial"]
@@ -46,7 +46,7 @@ def test_the_gradient_is_that_of_autograd(families, hidden, prior, has_holes, be
     observed = observed if has_holes else torch.ones_like(observed)
     drawn = noise(model, x, observed, 0.5, torch.Generator().manual_seed(1))
     terms = model(x, *drawn)
-    objective(terms, beta=beta, trimming=trimming).backward()
+    Objective(beta=beta, trimming=trimming).loss(terms).backward()
     expected = [weight.grad for weight in model.parameters()]
     for weight in model.parameters():
         weight.grad = torch.zeros_like(weight)

@@ -19,7 +19,15 @@ from skvae._training import (
     repulsion,
     train,
 )
-from skvae.nn import LIKELIHOODS, POSTERIORS, PRIORS, VAE, JointLikelihood, energy_distance
+from skvae.nn import (
+    LIKELIHOODS,
+    POSTERIORS,
+    PRIORS,
+    VAE,
+    JointLikelihood,
+    Objective,
+    energy_distance,
+)
 
 N_COLUMNS, LATENT_DIM = 4, 2
 SETTINGS = {
@@ -27,10 +35,7 @@ SETTINGS = {
     "batch_size": 64,
     "learning_rate": 0.01,
     "n_iter_no_change": None,
-    "beta": 1.0,
-    "capacity": None,
-    "divergence": None,
-    "divergence_weight": 1.0,
+    "objective": Objective(),
     "verbose": 0,
 }
 
@@ -204,7 +209,9 @@ def test_without_held_out_rows_all_steps_are_taken():
 
 
 def test_annealing_waits_until_the_capacity_is_reached():
-    history = fit(build(), 0.0, max_steps=300, n_iter_no_change=1, capacity=0.5)
+    history = fit(
+        build(), 0.0, max_steps=300, n_iter_no_change=1, objective=Objective(capacity=0.5)
+    )
     assert history["step"][-1] >= math.ceil(150 / 0.6)
 
 
@@ -343,7 +350,7 @@ def test_a_pass_goes_on_with_the_state_of_the_optimizer(monkeypatch):
     for _ in range(3):
         terms = models[1](table[0], *noise(models[1], *table, 0.5, sources[1]))
         optimizer.zero_grad(set_to_none=False)
-        _training.objective(terms).backward()
+        Objective().loss(terms).backward()
         torch.nn.utils.clip_grad_norm_(models[1].parameters(), 20.0)
         optimizer.step()
     for one, other in zip(models[0].parameters(), models[1].parameters(), strict=True):
@@ -415,35 +422,35 @@ def test_rows_that_are_far_below_already_are_not_pushed(factor, expected, genera
 
 
 def test_the_capacity_rises_over_the_first_half_of_the_steps(monkeypatch):
-    calls = spy(monkeypatch, "objective")
-    fit(build(), max_steps=20, capacity=3.0, beta=5.0)
+    calls = spy(monkeypatch, "update")
+    fit(build(), max_steps=20, objective=Objective(capacity=3.0, beta=5.0))
     expected = [3.0 * min(1, step / 10) for step in range(1, 21)]
-    assert [kwargs["capacity"] for _, kwargs in calls] == pytest.approx(expected)
-    assert {kwargs["beta"] for _, kwargs in calls} == {5.0}
+    objectives = [args[3] for args, _ in calls]
+    assert [objective.capacity for objective in objectives] == pytest.approx(expected)
+    assert {objective.beta for objective in objectives} == {5.0}
 
 
 def test_a_capacity_is_what_the_kl_becomes():
     model = build()
-    fit(model, max_steps=600, capacity=4.0, beta=50.0)
+    fit(model, max_steps=600, objective=Objective(capacity=4.0, beta=50.0))
     x, observed = rows(100)
     eps = torch.randn(200, 1, LATENT_DIM, generator=torch.Generator().manual_seed(3)).double()
     assert model(x, observed, observed, eps).kl.mean().item() == pytest.approx(4, abs=0.5)
 
 
 def test_the_divergence_compares_the_draws_of_a_batch_with_the_prior(monkeypatch):
-    calls, pairs = spy(monkeypatch, "objective"), []
+    pairs = []
 
     def divergence(z, prior_z, generator):
-        pairs.append((z, prior_z, energy_distance(z, prior_z, generator)))
-        return pairs[-1][-1]
+        pairs.append((z, prior_z))
+        return energy_distance(z, prior_z, generator)
 
-    fit(build(), max_steps=3, divergence=divergence, divergence_weight=7.0)
-    for (args, kwargs), (z, prior_z, value) in zip(calls, pairs, strict=True):
-        assert z is args[0].z
+    fit(build(), max_steps=3, objective=Objective(divergence=divergence))
+    assert len(pairs) == 3
+    for z, prior_z in pairs:
         assert z.requires_grad
         assert not prior_z.requires_grad
         assert z.shape == prior_z.shape == (64, LATENT_DIM)
-        assert kwargs["divergence"].item() == pytest.approx(7 * value.item())
 
 
 def test_the_same_generator_gives_the_same_weights():

@@ -23,6 +23,7 @@ from .likelihoods import (
     StudentT,
     ZeroInflated,
 )
+from .objective import Objective
 from .posteriors import (
     DiagonalGaussian,
     DiagonalNormal,
@@ -34,7 +35,7 @@ from .posteriors import (
     linear,
 )
 from .priors import FullMixture, Mixture, MixtureDistribution, Prior, StandardNormal, VampPrior
-from .vae import ACTIVATIONS, MLP, VAE, Elbo, objective
+from .vae import ACTIVATIONS, MLP, VAE, Elbo
 
 LIKELIHOODS = {
     "gaussian": Gaussian,
@@ -91,6 +92,7 @@ __all__ = [
     "Mixture",
     "MixtureDistribution",
     "NegativeBinomial",
+    "Objective",
     "Ordinal",
     "Poisson",
     "Posterior",
@@ -104,6 +106,5 @@ __all__ = [
     "energy_distance",
     "linear",
     "mmd",
-    "objective",
     "sliced_wasserstein",
 ]

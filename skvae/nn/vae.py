@@ -1,6 +1,5 @@
-"""The variational autoencoder and its objective: the one place that computes the ELBO."""
+"""The variational autoencoder: the one place that computes the ELBO."""
 
-import math
 from typing import NamedTuple
 
 import torch
@@ -9,7 +8,7 @@ from torch.nn.functional import pad
 
 from .posteriors import linear
 
-__all__ = ["ACTIVATIONS", "MLP", "VAE", "Elbo", "objective"]
+__all__ = ["ACTIVATIONS", "MLP", "VAE", "Elbo"]
 
 ACTIVATIONS = {"silu": nn.SiLU, "relu": nn.ReLU, "tanh": nn.Tanh}
 
@@ -114,7 +113,8 @@ class VAE(nn.Module):
     def start(self, model):
         """Begin at a linear model of the columns that have a location.
 
-        What the hidden layers add to it begins at 0, if the posterior is one of skvae's.
+        What the hidden layers add to it begins at 0. A posterior that does not say how it starts
+        keeps its initial weights.
 
         Parameters
         ----------
@@ -167,38 +167,3 @@ class VAE(nn.Module):
     def sample_prior(self, n, generator):
         """Draw n latent points from p(z); (n, latent_dim)."""
         return self.prior.sample(n, self.encode, generator)
-
-
-def objective(terms, *, beta=1.0, capacity=None, divergence=0.0, trimming=0.0):
-    """Loss of a batch in nats per row.
-
-    Parameters
-    ----------
-    terms : Elbo
-    beta : float
-        Weight of the KL divergence.
-    capacity : float or None
-        KL in nats to aim at, instead of 0.
-    divergence : Tensor or float
-        Weighted divergence between the draws of z and the prior.
-    trimming : float in [0, 1)
-        Share of the batch, the rows with the lowest ELBO, that does not count.
-
-    Returns
-    -------
-    loss : Tensor, scalar
-
-    References
-    ----------
-    Higgins et al., "beta-VAE", ICLR 2017. Burgess et al., "Understanding disentangling in
-    beta-VAE", 2018, arXiv:1804.03599, for the capacity. Shen and Sanghavi, "Learning with
-    Bad Training Data via Iterative Trimmed Loss Minimization", 2019, arXiv:1810.11874.
-    """
-    kl, log_prob = terms.kl, terms.log_prob.sum(-1)
-    if trimming > 0:
-        n_counted = math.ceil((1 - trimming) * len(kl))
-        counted = (log_prob - kl).detach().topk(n_counted).indices
-        kl, log_prob = kl[counted], log_prob[counted]
-    kl = kl.mean()
-    distance = kl if capacity is None else (kl - capacity).abs()
-    return beta * distance - log_prob.mean() + divergence

@@ -17,7 +17,8 @@ from skvae.nn import (
     VAE,
     Elbo,
     JointLikelihood,
-    objective,
+    Objective,
+    energy_distance,
 )
 from skvae.nn.posteriors import MIN_SCALE
 
@@ -135,7 +136,7 @@ def test_weighted_draws_integrate_missing_cells_out(generator):
 def test_the_objective_is_what_numpy_computes(beta, capacity, divergence, generator):
     log_prob, kl = normal(3, 8, 5, generator=generator), 4 + normal(3, 8, generator=generator)
     terms = Elbo(log_prob, kl, None)
-    loss = objective(terms, beta=beta, capacity=capacity, divergence=divergence)
+    loss = Objective(beta, capacity, energy_distance, 0.5).loss(terms, 2 * divergence)
     mean_kl = kl.numpy().mean()
     distance = mean_kl if capacity is None else abs(mean_kl - capacity)
     expected = beta * distance - log_prob.numpy().sum(-1).mean() + divergence
@@ -144,7 +145,9 @@ def test_the_objective_is_what_numpy_computes(beta, capacity, divergence, genera
 
 def test_the_plain_objective_is_the_negative_elbo(generator):
     terms = Elbo(normal(8, 5, generator=generator), normal(8, generator=generator), None)
-    assert objective(terms).item() == pytest.approx(-terms.log_weight().mean().item(), abs=1e-12)
+    assert Objective().loss(terms).item() == pytest.approx(
+        -terms.log_weight().mean().item(), abs=1e-12
+    )
 
 
 @pytest.mark.parametrize("divergence", DIVERGENCES.values(), ids=DIVERGENCES)
@@ -159,7 +162,7 @@ def test_gradients_are_finite_with_missing_cells(posterior, prior, divergence, g
     terms = model(x, observed, observed, normal(12, 3, generator=generator))
     assert (terms.log_prob[~observed] == 0).all()
     penalty = divergence(terms.z, model.sample_prior(12, generator), generator)
-    objective(terms, divergence=penalty).backward()
+    Objective().loss(terms, penalty).backward()
     assert all(weight.grad.isfinite().all() for weight in model.parameters())
 
 
@@ -195,4 +198,4 @@ def test_trimmed_rows_do_not_count():
     terms = Elbo(log_prob, kl, torch.zeros(4, 1))
     kept = [0, 1, 3]
     expected = 2 * kl[kept].mean() - log_prob[kept].mean()
-    assert objective(terms, beta=2.0, trimming=0.25) == pytest.approx(float(expected))
+    assert Objective(beta=2.0, trimming=0.25).loss(terms) == pytest.approx(float(expected))
