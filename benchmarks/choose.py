@@ -11,6 +11,7 @@ JSON line a fit goes to results/choose/NAME.jsonl; what is there already is not 
 
 import argparse
 import warnings
+from copy import copy
 from dataclasses import replace
 from functools import partial
 from itertools import product
@@ -26,9 +27,9 @@ from skvae import VAEAnomalyDetector
 
 CONFIGURATIONS = {
     "default": {},
+    "cautious": {"members": ["cautious"]},
     "plain": {"members": ["plain"]},
-    "sharp": {"members": ["sharp"]},
-    "long": {"members": ["long"]},
+    "dense": {"members": ["dense"]},
     "random start": {"members": ["plain"], "init": "random"},
     "vamp": {"members": ["plain"], "prior": "vamp", "prior_params": {"n_components": 100}},
     "full posterior": {"members": ["plain"], "posterior": "full"},
@@ -52,20 +53,23 @@ def measure(data, configuration, table, setting, seed, cap):
     for share, scores in parts.items():
         measures[f"auroc {share}"] = round(float(roc_auc_score(y, -scores)), 5)
         measures[f"ap {share}"] = round(float(average_precision_score(y, -scores)), 5)
-    chosen = {each.name: round(each.nats, 3) for each in detector.members_}
-    return measures | {"chosen": detector.members_[0].name, "judged": chosen}
+    kept = next(each.name for each in detector.members_ if each.model is not None)
+    judged = {each.name: round(each.nats, 3) for each in detector.members_}
+    return measures | {"chosen": kept, "judged": judged}
 
 
 def by_share(detector, X):
     """Scores of rows with the robust member at each share."""
-    members = [each for each in detector.members_ if each.model is not None]
-    scores = []
-    for one in members:
-        detector.members_ = [replace(each, weight=float(each is one)) for each in members]
-        scores.append(detector.score_samples(X))
-    detector.members_ = members
-    main, robust = scores[0], scores[-1]
+    kept = [each for each in detector.members_ if each.model is not None]
+    main, robust = (alone(detector, each).score_samples(X) for each in (kept[0], kept[-1]))
     return {share: (1 - share) * main + share * robust for share in SHARES}
+
+
+def alone(detector, member):
+    """Give the same detector, which scores by one member."""
+    other = copy(detector)
+    other.members_ = [replace(member, weight=1.0)]
+    return other
 
 
 def merit(frame, share):

@@ -24,7 +24,7 @@ from scipy.stats import kstest
 from threadpoolctl import threadpool_limits
 
 from skvae import VAEAnomalyDetector
-from skvae._conformal import discoveries, p_values, threshold
+from skvae._estimators.conformal import discoveries, p_values, threshold
 
 TABLES = ["23_mammography", "32_shuttle", "16_http"]
 RATES = [0.001, 0.01, 0.05, 0.1]

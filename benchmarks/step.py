@@ -19,20 +19,21 @@ from scoring import seconds, table
 from threadpoolctl import threadpool_limits
 from torch.utils.flop_counter import FlopCounterMode
 
-from skvae import VAEAnomalyDetector, _base, _training, nn
-from skvae._kernel import Kernel
+from skvae import VAEAnomalyDetector, nn
+from skvae._engine import step, trainee
+from skvae._engine.kernel import Kernel
 
 N_ROWS, N_COLUMNS = 5_000, 20
 # What the loop calls, by the part of the step that it is counted in.
 PARTS = {
-    "draws": [(_training, "noise")],
+    "draws": [(step, "noise")],
     "gradient": [(Kernel, "__call__"), (nn.VAE, "forward"), (torch.Tensor, "backward")],
     "optimizer": [
         (torch.optim.AdamW, "step"),
         (torch.optim.AdamW, "zero_grad"),
         (torch.nn.utils, "clip_grad_norm_"),
     ],
-    "step": [(_base, "train")],
+    "step": [(trainee, "train")],
 }
 
 
@@ -101,13 +102,13 @@ def timed(owner, name, part, clock):
 def step_flops(unfitted, X):
     """FLOPs of the matrix products of all training steps."""
     counter = FlopCounterMode(display=False)
-    train = _base.train
+    train = trainee.train
 
     def counted(*args, **kwargs):
         with counter:
             return train(*args, **kwargs)
 
-    with patch.object(_base, "train", counted):
+    with patch.object(trainee, "train", counted):
         unfitted.fit(X)
     return counter.get_total_flops()
 

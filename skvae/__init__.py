@@ -1,18 +1,17 @@
 """Variational autoencoders for anomaly detection in scikit-learn pipelines."""
 
-from ._detector import VAEAnomalyDetector, anomaly_average_precision
-from ._display import (
+from ._estimators import VAEAnomalyDetector, VAETransformer, anomaly_average_precision
+from ._files import load, save
+from ._onnx import export_onnx, register_onnx
+from ._views import (
     ExplanationDisplay,
     ExplanationHeatmapDisplay,
     LatentSpaceDisplay,
     ReconstructionDisplay,
     ScoreDistributionDisplay,
     TrainingCurveDisplay,
+    report,
 )
-from ._io import load, save
-from ._onnx import export_onnx, register_onnx
-from ._report import report
-from ._transformer import VAETransformer
 
 __version__ = "0.1.0"
 

@@ -73,7 +73,7 @@ def test_mlflow_keeps_a_model(table, tmp_path, monkeypatch):
     mlflow.set_tracking_uri(tmp_path.as_uri())
     mlflow.set_experiment("skvae")
     with mlflow.start_run() as run:
-        trusted = ["skvae._detector.VAEAnomalyDetector"]
+        trusted = ["skvae._estimators.detector.VAEAnomalyDetector"]
         mlflow.sklearn.log_model(detector, name="detector", skops_trusted_types=trusted)
     again = mlflow.sklearn.load_model(f"runs:/{run.info.run_id}/detector")
     np.testing.assert_array_equal(again.score_samples(table), detector.score_samples(table))

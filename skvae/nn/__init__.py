@@ -4,7 +4,9 @@ Four dicts name the parts that the estimators offer; a class (a function for a d
 is accepted wherever a name is.
 """
 
+from .distributions import DiagonalNormal, FullNormal, MixtureDistribution, PrecisionNormal
 from .divergences import energy_distance, mmd, sliced_wasserstein
+from .layers import ACTIVATIONS, MLP, Linear, linear
 from .likelihoods import (
     Bernoulli,
     Categorical,
@@ -19,23 +21,17 @@ from .likelihoods import (
     NegativeBinomial,
     Ordinal,
     Poisson,
+    PredictedScale,
+    SharedScale,
+    Smoothed,
     SpikeSlab,
     StudentT,
     ZeroInflated,
 )
 from .objective import Objective
-from .posteriors import (
-    DiagonalGaussian,
-    DiagonalNormal,
-    FullGaussian,
-    FullNormal,
-    Linear,
-    Posterior,
-    PrecisionNormal,
-    linear,
-)
-from .priors import FullMixture, Mixture, MixtureDistribution, Prior, StandardNormal, VampPrior
-from .vae import ACTIVATIONS, MLP, VAE, Elbo
+from .posteriors import DiagonalGaussian, FullGaussian, Posterior
+from .priors import FullMixture, Mixture, Prior, StandardNormal, VampPrior
+from .vae import VAE, Elbo
 
 LIKELIHOODS = {
     "gaussian": Gaussian,
@@ -97,7 +93,10 @@ __all__ = [
     "Poisson",
     "Posterior",
     "PrecisionNormal",
+    "PredictedScale",
     "Prior",
+    "SharedScale",
+    "Smoothed",
     "SpikeSlab",
     "StandardNormal",
     "StudentT",

@@ -10,39 +10,10 @@ from numbers import Integral
 
 import torch
 from torch import nn
-from torch.distributions import Distribution
 
-from .posteriors import DiagonalNormal, PrecisionNormal
+from .distributions import DiagonalNormal, MixtureDistribution, PrecisionNormal
 
-__all__ = ["FullMixture", "Mixture", "MixtureDistribution", "Prior", "StandardNormal", "VampPrior"]
-
-
-# Nats below the largest term of a sum at which a term no longer counts in float64: less than
-# that is raised to it, for exponentials that are nearly 0 take ten times as long as others.
-_NEGLIGIBLE = 60.0
-
-
-class MixtureDistribution(Distribution):
-    """Mixture of the members of a batch of latent distributions.
-
-    Parameters
-    ----------
-    components : Distribution with batch shape (n_components,)
-        Has ``pairwise_log_prob``.
-    log_weights : Tensor of shape (n_components,)
-        Logarithms of the mixture weights.
-    """
-
-    def __init__(self, components, log_weights):
-        self.components = components
-        self.log_weights = log_weights
-        super().__init__(event_shape=components.event_shape, validate_args=False)
-
-    def log_prob(self, z):
-        """Log density of each z, in nats; (..., latent_dim) -> (...)."""
-        terms = self.components.pairwise_log_prob(z) + self.log_weights
-        least = terms.detach().amax(-1, keepdim=True) - _NEGLIGIBLE
-        return least.squeeze(-1) + (terms - least).relu().exp().sum(-1).log()
+__all__ = ["FullMixture", "Mixture", "Prior", "StandardNormal", "VampPrior"]
 
 
 class Prior(nn.Module):

@@ -6,11 +6,9 @@ import torch
 from torch import nn
 from torch.nn.functional import pad
 
-from .posteriors import linear
+from .layers import MLP, linear
 
-__all__ = ["ACTIVATIONS", "MLP", "VAE", "Elbo"]
-
-ACTIVATIONS = {"silu": nn.SiLU, "relu": nn.ReLU, "tanh": nn.Tanh}
+__all__ = ["VAE", "Elbo"]
 
 
 class Elbo(NamedTuple):
@@ -33,39 +31,6 @@ class Elbo(NamedTuple):
     def log_weight(self):
         """Log p(x, z) - log q(z | x) in nats: its mean over draws is the ELBO."""
         return self.log_prob.sum(-1) - self.kl
-
-
-class MLP(nn.Sequential):
-    """Fully connected layers, each followed by an activation; the inputs pass on beside them.
-
-    A linear layer on top so sees both, and need not learn by many bent units what is a
-    straight line.
-
-    Parameters
-    ----------
-    n_inputs : int
-    hidden_layer_sizes : sequence of int
-        Without any layer the inputs alone pass on.
-    activation : {"silu", "relu", "tanh"}
-    generator : torch.Generator
-
-    Attributes
-    ----------
-    n_outputs : int
-        Width of the last layer and of the inputs, which come last.
-    """
-
-    def __init__(self, n_inputs, hidden_layer_sizes, activation, generator):
-        layers, n_outputs = [], n_inputs
-        for width in hidden_layer_sizes:
-            layers += [linear(n_outputs, width, generator), ACTIVATIONS[activation]()]
-            n_outputs = width
-        super().__init__(*layers)
-        self.n_outputs = n_outputs + n_inputs if layers else n_inputs
-
-    def forward(self, x):
-        """Join the last layer and the inputs; (..., n_inputs) -> (..., n_outputs)."""
-        return torch.cat([super().forward(x), x], dim=-1) if len(self) else x
 
 
 class VAE(nn.Module):

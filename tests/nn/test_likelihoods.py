@@ -168,7 +168,7 @@ def test_masses_sum_to_1(name, params):
 def test_what_stands_in_for_a_scale_that_follows_the_rows_is_nearly_normal():
     stand_in = LIKELIHOODS["heteroscedastic_student_t"].robust
     joint = JointLikelihood([(stand_in, [column("student_t")])]).double()
-    torch.nn.init.zeros_(joint.blocks[0].raw_scale)
+    torch.nn.init.zeros_(joint.blocks[0].scale.raw)
     expected = stats.t(20, 0.3, 0.05 + softplus(0.0)).logpdf(CELLS["real"])
     got = log_prob(joint, [0.3], CELLS["real"]).detach().numpy()
     np.testing.assert_allclose(got, expected, rtol=1e-9)

@@ -20,7 +20,6 @@ from skvae.nn import (
     Objective,
     energy_distance,
 )
-from skvae.nn.posteriors import MIN_SCALE
 
 N_ROWS, N_COLUMNS = 30, 4
 
@@ -76,9 +75,9 @@ def probabilistic_pca(posterior, W, noise, generator):
     covariance = np.linalg.inv(np.eye(k) + (W.T / noise**2) @ W)
     gain, tril = covariance @ W.T / noise**2, np.linalg.cholesky(covariance)
     lower = tril[tuple(np.tril_indices(k, -1))] if posterior == "full" else []
-    scale = inverse_softplus(tril.diagonal() - MIN_SCALE)
+    scale = inverse_softplus(tril.diagonal() - POSTERIORS["full"].smallest_scale)
     weights = {
-        "likelihood.blocks.0.raw_scale": inverse_softplus(noise - 0.05),
+        "likelihood.blocks.0.scale.raw": inverse_softplus(noise - 0.05),
         "decoder.1.weight": W,
         "decoder.1.bias": b,
         "posterior.head.weight": np.vstack([gain, np.zeros((k + len(lower), d))]),

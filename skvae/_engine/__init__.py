@@ -1,0 +1,37 @@
+"""The engine: encoded tables in, weights and scores out."""
+
+from .density import Density, by_chunk
+from .members import Member, as_frame, chosen, kept, unseen
+from .monitor import EVALUATION_SIZE, check_convergence
+from .plain import Reader, Writer
+from .recipe import CANDIDATES, ROBUST, SETTINGS, Recipe, candidate_recipes, robust_recipe
+from .score import draws, latent_means, reconstruct
+from .trainee import Trained, Trainee, TrainingRows, at_rest, tensors
+
+__all__ = [
+    "CANDIDATES",
+    "EVALUATION_SIZE",
+    "ROBUST",
+    "SETTINGS",
+    "Density",
+    "Member",
+    "Reader",
+    "Recipe",
+    "Trained",
+    "Trainee",
+    "TrainingRows",
+    "Writer",
+    "as_frame",
+    "at_rest",
+    "by_chunk",
+    "candidate_recipes",
+    "check_convergence",
+    "chosen",
+    "draws",
+    "kept",
+    "latent_means",
+    "reconstruct",
+    "robust_recipe",
+    "tensors",
+    "unseen",
+]

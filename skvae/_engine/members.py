@@ -1,0 +1,127 @@
+"""Members of a model: which of the candidates is kept, and what is known of each."""
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from .recipe import ROBUST
+
+__all__ = ["Member", "as_frame", "chosen", "kept", "unseen"]
+
+
+_FEWEST_JUDGES = 20  # that differ from every fitted row
+
+
+@dataclass(frozen=True)
+class Member:
+    """A recipe, the model trained by it, and the model's share in every score.
+
+    Attributes
+    ----------
+    name : str
+        That of a candidate, "member 1", "member 2" and so on for settings of the user's, or
+        "robust".
+    settings : dict
+        How its recipe differs from the estimator's parameters.
+    model : skvae.nn.VAE or None
+        float64 on the CPU; None of a candidate that was not chosen.
+    weight : float
+        0 for a candidate that was not chosen.
+    nats : float
+        Mean bound on the log density of the held-out rows, in the columns' own units; NaN
+        where none is held out.
+    n_steps : int
+        Steps taken.
+    """
+
+    name: str
+    settings: dict = field(repr=False)
+    model: Any = field(repr=False)
+    weight: float
+    nats: float
+    n_steps: int
+
+
+def as_frame(members):
+    """Name, nats, steps and weight of each member, as a table."""
+    fields = ("name", "nats", "n_steps", "weight")
+    rows = [[getattr(member, field) for field in fields] for member in members]
+    return pd.DataFrame(rows, columns=["member", "held-out nats a row", "steps", "weight"])
+
+
+def kept(trained, models, bounds, robust_weight, n_steps_before):
+    """Members of what was trained: of the candidates the best keeps its model and a weight.
+
+    Parameters
+    ----------
+    trained : list of Trained
+        Candidates, and then the robust member if there is one.
+    models : list of VAE
+        Theirs, at rest.
+    bounds : ndarray of shape (len(trained), m)
+        Of the same m held-out rows, in nats.
+    robust_weight : float
+    n_steps_before : dict of str to int
+        Steps taken by name, where a training went on.
+
+    Returns
+    -------
+    members : list of Member
+    best : int
+        Position of the candidate that was kept.
+    """
+    is_robust = np.array([each.name == ROBUST for each in trained])
+    best = chosen(bounds[~is_robust])
+    weights = np.where(is_robust, robust_weight, 0.0)
+    weights[best] = 1 - weights.sum()
+    members = [
+        Member(
+            name=each.name,
+            settings=each.settings,
+            model=model if i == best or is_robust[i] else None,
+            weight=float(weights[i]),
+            nats=float(bounds[i].mean()) if bounds[i].size else math.nan,
+            n_steps=n_steps_before.get(each.name, 0) + max(each.history["step"], default=0),
+        )
+        for i, (each, model) in enumerate(zip(trained, models, strict=True))
+    ]
+    return members, best
+
+
+def chosen(bounds):
+    """Position of the candidate to keep: that with the highest mean bound, or else the first.
+
+    Parameters
+    ----------
+    bounds : ndarray of shape (n_candidates, m)
+        Of the same m rows that no candidate was fitted to, in nats.
+
+    Returns
+    -------
+    best : int
+    """
+    return int(np.argmax(bounds.mean(axis=1))) if bounds.size else 0
+
+
+def unseen(judges, fitted):
+    """Which rows equal no fitted row: a copy tells nothing of rows not yet seen.
+
+    Parameters
+    ----------
+    judges, fitted : EncodedTable
+
+    Returns
+    -------
+    unseen : bool ndarray of shape (len(judges.values),)
+        All True where hardly any would be left.
+    """
+    seen = set(_as_bytes(fitted)) if len(judges.values) else set()
+    are_unseen = np.array([row not in seen for row in _as_bytes(judges)], dtype=bool)
+    return are_unseen if are_unseen.sum() >= _FEWEST_JUDGES else np.ones_like(are_unseen)
+
+
+def _as_bytes(table):
+    return [row.tobytes() for row in np.hstack([table.values, table.observed])]

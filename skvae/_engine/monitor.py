@@ -1,0 +1,186 @@
+"""The schedule of a training, and what judges its weights."""
+
+import math
+import warnings
+from copy import deepcopy
+
+import torch
+from sklearn.exceptions import ConvergenceWarning
+
+__all__ = [
+    "EVALUATION_SIZE",
+    "WARMUP",
+    "Monitor",
+    "Schedule",
+    "check_convergence",
+    "diverged",
+    "finite",
+]
+
+
+WARMUP = 0.05  # share of max_steps over which the learning rate rises
+ANNEALING = 0.4  # share of all steps, at the end, over which it falls to 0
+FALL = 2  # power of the share of the fall still ahead: flat where it ends
+N_EVALUATIONS = 50
+EVALUATION_SIZE = 2048  # held-out rows times draws in one evaluation
+
+
+class Schedule:
+    """Learning rate of each step, as a share of its highest.
+
+    Parameters
+    ----------
+    max_steps : int
+
+    Attributes
+    ----------
+    end : int
+        Last step; comes earlier once annealing is started early.
+    """
+
+    def __init__(self, max_steps):
+        self.end = max_steps
+        self._warmup = max(1.0, WARMUP * max_steps)
+
+    def rate(self, step):
+        """Share at `step`, counted from 1: rises, stays at 1, falls to nearly 0."""
+        left = min(1.0, (self.end - step + 1) / (ANNEALING * self.end))
+        return min(step / self._warmup, left**FALL)
+
+    def hiding(self, step):
+        """Share of the hidden cells at `step`: 1, then down to 0 half-way through the fall."""
+        left = (self.end - step + 1) / (ANNEALING * self.end)
+        return min(1.0, max(0.0, 2 * left - 1))
+
+    def is_annealing(self, step):
+        """Whether `step` belongs to the fall at the end."""
+        return step > (1 - ANNEALING) * self.end
+
+    def anneal_from(self, step):
+        """Let the fall begin after `step`."""
+        self.end = min(self.end, math.ceil(step / (1 - ANNEALING)))
+
+
+class Monitor:
+    """Judges the weights on held-out rows: history, early annealing, best weights.
+
+    Parameters
+    ----------
+    model : VAE
+    held_out : (x, observed), each a Tensor of shape (m, n_columns)
+    schedule : Schedule
+    patience : int or None
+        Evaluations without a rise after which annealing starts.
+    not_before : float
+        Step before which it does not, because the learning rate or the objective still rises.
+    generator : torch.Generator
+
+    Attributes
+    ----------
+    history : dict of str to list
+    """
+
+    def __init__(self, model, held_out, schedule, patience, not_before, generator):
+        self.history = {"step": [], "train": [], "validation": []}
+        self._model, self._schedule = model, schedule
+        self._patience = math.inf if patience is None or len(held_out[0]) == 0 else patience
+        self._not_before = not_before
+        self._x, self._observed = (part[:EVALUATION_SIZE] for part in held_out)
+        n_draws = max(1, min(16, EVALUATION_SIZE // max(1, len(self._x))))
+        shape = (n_draws, 1, model.latent_dim)
+        self._eps = torch.randn(
+            shape, generator=generator, device=generator.device, dtype=self._x.dtype
+        )
+        self._every = math.ceil(schedule.end / N_EVALUATIONS)
+        self._batch_elbos = []
+        self._best, self._weights, self._n_without_rise = -math.inf, None, 0
+        self._good = deepcopy(model.state_dict())
+        self._start = -math.inf, None
+
+    def record(self, step, batch_elbo):
+        """Note the ELBO of a batch; at every 50th part of the steps, judge the weights.
+
+        Returns
+        -------
+        are_good : bool
+            False where the ELBO since the last judgement, or a weight, is no finite number.
+        """
+        self._batch_elbos.append(batch_elbo)
+        if step == 1 or step % self._every == 0 or step == self._schedule.end:
+            return self._judge(step)
+        return True
+
+    def return_to_good(self):
+        """Give the model the last weights that were judged and finite."""
+        self._model.load_state_dict(self._good)
+
+    def restore_best(self):
+        """Give the model the best weights judged, or leave it where nothing judges.
+
+        Those that training started from count too: there may be too few rows to do better.
+        """
+        start, weights = self._start
+        weights = weights if start > self._best else self._weights
+        if weights is not None:
+            self._model.load_state_dict(weights)
+
+    def _judge(self, step):
+        batch_elbo = float(torch.stack(self._batch_elbos).mean())
+        self._batch_elbos.clear()
+        state = self._model.state_dict()
+        if not (math.isfinite(batch_elbo) and all(w.isfinite().all() for w in state.values())):
+            return False
+        self._good = deepcopy(state)
+        held_out_elbo = self._held_out_elbo()
+        for key, value in zip(self.history, (step, batch_elbo, held_out_elbo), strict=True):
+            self.history[key].append(value)
+        annealing = self._schedule.is_annealing(step)
+        begins_to_fall = annealing and not self._schedule.is_annealing(step - self._every)
+        if step == 1:
+            self._start = held_out_elbo, self._good
+        if step <= self._not_before or begins_to_fall:
+            self._best = -math.inf  # weights from before then no longer count
+        if held_out_elbo > self._best:
+            self._best, self._n_without_rise = held_out_elbo, 0
+            self._weights = self._good
+            return True
+        self._n_without_rise += 1
+        if self._n_without_rise >= self._patience and step >= self._not_before and not annealing:
+            self._schedule.anneal_from(step)
+        return True
+
+    @torch.no_grad()
+    def _held_out_elbo(self):
+        if len(self._x) == 0:
+            return math.nan
+        terms = self._model(self._x, self._observed, self._observed, self._eps)
+        return float(terms.log_weight().mean())
+
+
+def check_convergence(history):
+    """Warn if the held-out ELBO still rose in the last tenth of the steps of a `train`."""
+    steps, elbos = history["step"], history["validation"]
+    before = max(i for i, step in enumerate(steps) if step <= max(1, 0.9 * steps[-1]))
+    gain, late = elbos[-1] - elbos[0], elbos[-1] - elbos[before]
+    if late > 0.01 * gain > 0:
+        warnings.warn(
+            f"The held-out ELBO still rose by {late:.3g} of {gain:.3g} nats per row in the "
+            "last tenth of the steps. Increase max_steps.",
+            ConvergenceWarning,
+            stacklevel=2,
+        )
+
+
+def finite(elbo, step):
+    """Give the ELBO as a float; raise ValueError where it is no finite number."""
+    elbo = float(elbo)
+    if not math.isfinite(elbo):
+        raise diverged(elbo, step)
+    return elbo
+
+
+def diverged(elbo, step):
+    """Error of a training whose ELBO is no finite number."""
+    return ValueError(
+        f"Training diverged: the ELBO was {float(elbo)} at step {step}. Lower learning_rate_init."
+    )

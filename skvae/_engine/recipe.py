@@ -1,0 +1,205 @@
+"""Members of a model: recipes, of which held-out rows choose one, and a robust one beside it.
+
+A recipe says how a member is built and trained. Where a parameter of the estimator is
+"auto", the candidates differ in what it stands for; the one whose bound on held-out rows is
+best is kept, by the same bound on the same rows, and without any label.
+"""
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+from ..nn import DIVERGENCES, POSTERIORS, PRIORS, VAE, JointLikelihood, Objective
+from .start import start
+
+__all__ = [
+    "CANDIDATES",
+    "ROBUST",
+    "SETTINGS",
+    "Recipe",
+    "candidate_recipes",
+    "robust_recipe",
+]
+
+
+# What "auto" stands for, by the name of a candidate; the first is the one for want of judges.
+CANDIDATES: dict[str, dict[str, Any]] = {
+    "cautious": {},
+    "plain": {"hidden_rows": 0.1},
+    "dense": {"hidden_rows": 0.1, "scale_floor": 0.02, "most_codes": 32},
+}
+ROBUST = "robust"  # name of the member that is not chosen among candidates
+# How it differs from the main one.
+_ROBUST = {
+    "hidden_layer_sizes": (128, 128),
+    "prior": "standard_normal",
+    "prior_params": None,
+    "posterior": "diagonal",
+    "init": "random",
+    "divergence": None,
+    "beta": 1.0,
+    "capacity": None,
+    "learning_rate_init": 6e-3,
+    "n_iter_no_change": None,
+    "trimming": 0.2,
+}
+_ROBUST_STEPS = 100
+FEWEST_STEPS, MOST_STEPS = 3, 20  # a pass of "auto"
+DEFAULT_FLOOR = 0.05  # of a scale
+NOISE_AT_START = 1.75  # its least scale, in that floor
+BATCH_SIZE = 256
+
+
+class Recipe(NamedTuple):
+    """How a member is built and trained: parameters of the estimator, and four of its own.
+
+    Attributes
+    ----------
+    passes : int
+        Over the rows at 256 rows a step, if `max_steps` is "auto": at least 3 and at most
+        20 steps for each.
+    most_codes : int
+        The most latent dimensions that "auto" takes.
+    hidden_rows : float in [0, 1]
+        Share of the rows of which the encoder does not see some cells at first.
+    trimming : float in [0, 1)
+        Share of each batch, the rows with the lowest ELBO, that does not count.
+    """
+
+    latent_dim: int | str
+    hidden_layer_sizes: Any
+    activation: str
+    posterior: Any
+    prior: Any
+    prior_params: dict[str, Any] | None
+    init: str
+    scale_floor: float | str
+    divergence: Any
+    divergence_weight: float
+    beta: float
+    capacity: float | None
+    learning_rate_init: float
+    batch_size: int | str
+    max_steps: int | str
+    n_iter_no_change: int | None
+    passes: int = 100
+    most_codes: int = 8
+    hidden_rows: float = 0.5
+    trimming: float = 0.0
+
+    @classmethod
+    def of(cls, estimator):
+        """Make the recipe that an estimator's parameters are."""
+        return cls(*(getattr(estimator, name) for name in SETTINGS))
+
+    def undecided(self, name):
+        """Return the settings of a candidate that the estimator's parameters leave open."""
+        left = [
+            key for key in CANDIDATES[name] if key not in SETTINGS or getattr(self, key) == "auto"
+        ]
+        return {key: CANDIDATES[name][key] for key in left}
+
+    def decided(self, n_rows):
+        """Decide what is left to the number of rows: of how many rows and steps."""
+        batch_size = BATCH_SIZE if self.batch_size == "auto" else self.batch_size
+        n_steps = self.max_steps
+        if n_steps == "auto":
+            most = self.passes * n_rows / BATCH_SIZE
+            n_steps = int(np.clip(most, FEWEST_STEPS * self.passes, MOST_STEPS * self.passes))
+        most_codes = self.most_codes if self.latent_dim == "auto" else 0
+        # One linear map cannot serve both rows that are seen whole and rows that are not.
+        hidden_rows = self.hidden_rows if len(self.hidden_layer_sizes) > 0 else 0.0
+        decided = {"batch_size": batch_size, "max_steps": n_steps, "passes": 0}
+        return self._replace(**decided, most_codes=most_codes, hidden_rows=hidden_rows)
+
+    def model(self, blocks, examples, seed):
+        """Build an untrained model.
+
+        Parameters
+        ----------
+        blocks : list of (class, list of Column)
+        examples : (x, observed), each a Tensor of shape (m, n_columns)
+            Some training rows, on the CPU.
+        seed : int
+
+        Returns
+        -------
+        model : VAE
+        """
+        generator = torch.Generator().manual_seed(seed)
+        floor = None if self.scale_floor == "auto" else self.scale_floor
+        automatic = min(examples[0].shape[1], self.most_codes)
+        prior = PRIORS.get(self.prior, self.prior)
+        model = VAE(
+            JointLikelihood(blocks, floor),
+            latent_dim=automatic if self.latent_dim == "auto" else self.latent_dim,
+            hidden_layer_sizes=tuple(self.hidden_layer_sizes),
+            activation=self.activation,
+            posterior=POSTERIORS.get(self.posterior, self.posterior),
+            prior=partial(prior, **(self.prior_params or {})),
+            examples=examples,
+            generator=generator,
+        )
+        if self.init == "linear":
+            floor = DEFAULT_FLOOR if floor is None else floor
+            start(model, *examples, NOISE_AT_START * floor, generator, seed)
+        return model
+
+    def objective(self):
+        """Say what training lowers."""
+        return Objective(
+            beta=self.beta,
+            capacity=self.capacity,
+            divergence=DIVERGENCES.get(self.divergence, self.divergence),
+            divergence_weight=self.divergence_weight,
+            trimming=self.trimming,
+        )
+
+
+SETTINGS = tuple(name for name in Recipe._fields if name not in Recipe._field_defaults)
+
+
+def candidate_recipes(recipe, members, n_rows):
+    """Recipes of the candidates; of those that are the same for so many rows the first.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        That of the estimator's parameters.
+    members : "auto" or sequence of (str or dict)
+        Names, which decide what is "auto", and settings, which stand in for parameters.
+    n_rows : int
+
+    Returns
+    -------
+    candidates : list of (str, dict, Recipe)
+        Name, settings, and the recipe decided.
+    """
+    found = {}
+    for i, member in enumerate(CANDIDATES if isinstance(members, str) else members, start=1):
+        own = isinstance(member, Mapping)
+        settings = dict(member) if own else recipe.undecided(member)
+        decided = recipe._replace(**settings).decided(n_rows)
+        found.setdefault(repr(decided), (f"member {i}" if own else member, settings, decided))
+    return list(found.values())
+
+
+def robust_recipe(recipe, n_rows):
+    """Recipe of the robust member beside one of the estimator's parameters.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    n_rows : int
+
+    Returns
+    -------
+    robust : (str, dict, Recipe)
+        As `candidate_recipes` gives them.
+    """
+    decided = recipe._replace(**_ROBUST).decided(n_rows)
+    settings = _ROBUST | {"max_steps": min(_ROBUST_STEPS, decided.max_steps)}
+    return ROBUST, settings, decided._replace(**settings)

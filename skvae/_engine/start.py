@@ -1,0 +1,119 @@
+"""Where training starts: at factor analysis of the numbers, and a normal mixture of its codes.
+
+Factor analysis is the best linear model there is in closed form; gradient steps go on from
+there, and need not find the columns' correlations first.
+"""
+
+import warnings
+
+import numpy as np
+import torch
+from sklearn.decomposition import FactorAnalysis
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.mixture import GaussianMixture
+
+from ..nn import LinearModel
+
+__all__ = ["factor_analysis", "start"]
+
+
+LARGEST_PRECISE = 64  # columns up to which singular values are not drawn at random
+SMALLEST_VARIANCE = 1e-4  # of a column's noise, in its unit
+SMALLEST_EIGENVALUE = 1e-6  # of a covariance, in the columns' unit
+REGULARIZATION = 0.02  # added to the variances of the codes' mixture
+CODES = 2_000  # that the mixture is fitted to
+ROWS_A_NORMAL = 5  # codes for each normal of the mixture, at least
+
+
+def start(model, x, observed, scale, generator, seed):
+    """Let a model begin at a linear one, and its mixture prior at the codes of some rows.
+
+    Parameters
+    ----------
+    model : VAE
+        On the CPU, float32.
+    x : Tensor of shape (n, n_columns)
+        Encoded training rows, 0 where not observed.
+    observed : bool Tensor of shape (n, n_columns)
+    scale : float
+        Of the noise in the columns' units, where there are codes enough to leave none.
+    generator : torch.Generator
+        Source of the noise of the codes.
+    seed : int
+        Of what scikit-learn draws.
+    """
+    visible = observed.to(x.dtype)
+    located = model.likelihood.featurize(x, visible)[:, model.likelihood.locations()]
+    if located.shape[1] > 0:
+        linear = factor_analysis(located.detach().double().numpy(), model.latent_dim, scale, seed)
+        model.start(LinearModel(*(torch.tensor(part, dtype=x.dtype) for part in linear)))
+    if model.prior.n_normals > 0:
+        with torch.no_grad():
+            q = model.infer(x[:CODES], visible[:CODES])
+            codes = q.transport(torch.randn(q.mean.shape, generator=generator, dtype=x.dtype))
+            mixture = _mixture(codes.double().numpy(), model.prior.n_normals, seed, generator)
+            model.prior.start(*(torch.tensor(part, dtype=x.dtype) for part in mixture))
+
+
+def factor_analysis(rows, n_components, scale, seed):
+    """Mean, noise scale and loadings of factor analysis, the loadings in canonical rotation.
+
+    With a factor for each column all that is not noise of a given scale is loadings.
+
+    Parameters
+    ----------
+    rows : ndarray of shape (n, d)
+    n_components : int
+        Factors, as far as there are columns.
+    scale : float
+    seed : int
+
+    Returns
+    -------
+    mean, scale : ndarray of shape (d,)
+    loadings : ndarray of shape (d, k)
+        With ``loadings.T @ diag(scale**-2) @ loadings`` diagonal.
+
+    References
+    ----------
+    Rubin and Thayer, "EM algorithms for ML factor analysis", 1982, doi:10.1007/BF02293851.
+    """
+    n_columns = rows.shape[1]
+    covariance = np.cov(rows, rowvar=False, bias=True).reshape(n_columns, n_columns)
+    values, vectors = np.linalg.eigh(covariance)
+    if n_components >= n_columns:
+        loadings = vectors * np.sqrt((values - scale**2).clip(SMALLEST_EIGENVALUE))
+        return rows.mean(axis=0), np.full(n_columns, scale), loadings
+    # All that counts of the rows is their covariance, which two rows a column have as well.
+    root = np.sqrt(n_columns * values.clip(SMALLEST_EIGENVALUE)) * vectors
+    model = FactorAnalysis(
+        n_components,
+        tol=1e-4,
+        svd_method="lapack" if n_columns <= LARGEST_PRECISE else "randomized",
+        random_state=seed,
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # training goes on from there
+        model.fit(np.vstack([root.T, -root.T]))
+    scales = np.sqrt(model.noise_variance_.clip(SMALLEST_VARIANCE))
+    loadings = model.components_.T
+    _, _, rotation = np.linalg.svd(loadings / scales[:, None], full_matrices=False)
+    return rows.mean(axis=0), scales, loadings @ rotation.T
+
+
+def _mixture(codes, n_normals, seed, generator):
+    """Weights, means and covariances of a normal mixture of codes.
+
+    Where there are too few codes for so many normals, fewer are fitted, and share out.
+    """
+    n_fitted = max(1, min(n_normals, len(codes) // ROWS_A_NORMAL))
+    mixture = GaussianMixture(n_fitted, reg_covar=REGULARIZATION, max_iter=50, random_state=seed)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        mixture.fit(codes)
+    chosen = np.arange(n_normals) % n_fitted
+    weights = mixture.weights_[chosen] / np.bincount(chosen)[chosen]
+    noise = torch.randn((n_normals, codes.shape[1], 1), generator=generator).double().numpy()
+    roots = np.linalg.cholesky(mixture.covariances_)[chosen]
+    apart = (roots @ noise)[..., 0] * (chosen != np.arange(n_normals))[:, None]
+    return weights, mixture.means_[chosen] + apart, mixture.covariances_[chosen]

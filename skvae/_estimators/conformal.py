@@ -1,0 +1,106 @@
+"""Scores of rows that the weights were not fitted to become p-values, thresholds, selections."""
+
+import numpy as np
+from scipy.stats import false_discovery_control
+
+__all__ = ["discoveries", "p_values", "threshold"]
+
+
+def p_values(scores, calibration_scores):
+    """Conformal p-value of each score: how rarely a normal row scores as low.
+
+    The (1 + count) / (1 + m) of a score has in its count the calibration scores that are
+    not above it. A fresh score that is exchangeable with them has a p-value of at most a
+    with probability at most a, for every a: exactly floor(a * (m + 1)) / (m + 1) where no
+    two scores are equal.
+
+    Parameters
+    ----------
+    scores : ndarray of shape (n,)
+        Higher is more normal.
+    calibration_scores : ndarray of shape (m,)
+        In ascending order.
+
+    Returns
+    -------
+    p_values : ndarray of shape (n,)
+        In [1 / (m + 1), 1].
+
+    References
+    ----------
+    Bates, Candes, Lei, Romano and Sesia, "Testing for outliers with conformal p-values",
+    2023, arXiv:2104.08279.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> p_values(np.array([-1.0, 0.0, 4.5]), np.arange(9.0))
+    array([0.1, 0.2, 0.6])
+    """
+    n_not_above = np.searchsorted(calibration_scores, scores, side="right")
+    return (1 + n_not_above) / (1 + len(calibration_scores))
+
+
+def threshold(calibration_scores, false_alarm_rate):
+    """Score below which a fresh normal row falls with a bounded probability.
+
+    With m calibration scores and k = floor(false_alarm_rate * (m + 1)) it is the k-th
+    smallest: a score is below it just where its p-value is at most `false_alarm_rate`.
+
+    Parameters
+    ----------
+    calibration_scores : array-like of shape (m,)
+        Higher is more normal.
+    false_alarm_rate : float in (0, 1)
+
+    Returns
+    -------
+    offset : float or None
+        None if there are too few scores for this rate, k = 0.
+
+    References
+    ----------
+    Vovk, Gammerman and Shafer, "Algorithmic Learning in a Random World", 2005,
+    doi:10.1007/b106715.
+
+    Examples
+    --------
+    >>> threshold(range(99), 0.05)
+    4.0
+    """
+    scores = np.sort(np.asarray(calibration_scores, dtype=np.float64))
+    # Rounded first, for 0.29 * 100 is 28.999999999999996.
+    k = int(np.floor(np.round(false_alarm_rate * (len(scores) + 1), 9)))
+    k = min(k, len(scores))
+    return float(scores[k - 1]) if k > 0 else None
+
+
+def discoveries(p_values, fdr):
+    """Select rows by Benjamini and Hochberg: which ones are anomalies.
+
+    Conformal p-values that share their calibration scores depend on each other in the
+    positive way for which the procedure holds (Bates et al., 2023).
+
+    Parameters
+    ----------
+    p_values : ndarray of shape (n,)
+    fdr : float in (0, 1)
+        Bound on the false discovery rate, the expected share of normal rows among those
+        selected.
+
+    Returns
+    -------
+    selected : bool ndarray of shape (n,)
+
+    References
+    ----------
+    As `VAEAnomalyDetector.detect`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> discoveries(np.array([0.01, 0.02, 0.2, 0.9]), 0.05)
+    array([ True,  True, False, False])
+    """
+    # Rounded, for p-values are whole multiples of a fraction and often meet the bound.
+    return np.round(false_discovery_control(p_values, method="bh"), 9) <= fdr

@@ -1,0 +1,289 @@
+"""What a fitted model answers: questions about rows of a table."""
+
+from functools import partial
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import ArrayLike
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from .._engine import Density, by_chunk
+from .._table import read_table
+from .checks import integer, real
+from .device import scoring_device
+from .parameters import Parameters
+
+__all__ = ["Queries", "as_random_state", "seed_from"]
+
+BOUNDS = {"elbo": Density.elbo, "iwae": Density.importance_bound}
+
+
+class Queries(Parameters):
+    """Scores, explanations, expectations and draws of a fitted estimator."""
+
+    def score_samples(self, X: ArrayLike) -> np.ndarray:
+        """Bound on the log density of each row, in nats; higher is more normal.
+
+        Parameters
+        ----------
+        X : array-like or DataFrame of shape (n_samples, n_features)
+
+        Returns
+        -------
+        scores : ndarray of shape (n_samples,)
+            With ``bound="elbo"`` the evidence lower bound, with ``bound="iwae"`` the
+            importance-weighted one, in nats and in the columns' own units: densities of
+            continuous columns, masses of the others.
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError
+            Before ``fit``.
+        ValueError, TypeError
+            If the columns are not those of the training table, or their values no
+            finite numbers that fit the noise models.
+        """
+        raw = self._read(X)
+        return self._over(raw, self._bound(self._density()))
+
+    def negative_elbo(self, X: ArrayLike) -> np.ndarray:
+        """Negative evidence lower bound of each row in nats: the anomaly score.
+
+        Parameters
+        ----------
+        X : array-like or DataFrame of shape (n_samples, n_features)
+
+        Returns
+        -------
+        negative_elbo : ndarray of shape (n_samples,)
+            Higher is odder, whatever `bound` is.
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError, ValueError, TypeError
+            As `score_samples`.
+        """
+        raw = self._read(X)
+        return -self._over(raw, self._density().elbo)
+
+    def explain(self, X: ArrayLike) -> np.ndarray | pd.DataFrame:
+        """Which columns make a row odd, in nats.
+
+        Parameters
+        ----------
+        X : array-like or DataFrame of shape (n_samples, n_features)
+
+        Returns
+        -------
+        parts : ndarray or DataFrame of shape (n_samples, n_features + 2)
+            One part a column: its negative log density given the latent code, relative
+            to its median over training rows. Then ``kl``, the KL divergence relative to
+            its median, and ``baseline``, the sum of the medians. Each row adds up to
+            `negative_elbo`. A pandas DataFrame, with the index of X if it has one, where X
+            is a pandas or polars DataFrame. If a column of X is called ``kl`` or
+            ``baseline`` too, tell them by position: these two are the last.
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError, ValueError, TypeError
+            As `score_samples`.
+        """
+        raw = self._read(X)
+        parts = -self._over(raw, self._density().terms) - self.baseline_
+        parts = np.column_stack([parts, np.full(len(parts), self.baseline_.sum())])
+        if not raw.is_frame:
+            return parts
+        columns = [*raw.names, "kl", "baseline"]
+        return pd.DataFrame(parts, index=_index(X), columns=columns)
+
+    def expected(self, X: ArrayLike, coverage: float = 0.9) -> pd.DataFrame:
+        """Value and interval that the model expects of each cell, given the row's others.
+
+        Each cell is hidden in turn, and inferred from all others that are observed.
+
+        Parameters
+        ----------
+        X : array-like or DataFrame of shape (n_samples, n_features)
+        coverage : float in (0, 1), default=0.9
+            Probability of an interval, with as much below it as above.
+
+        Returns
+        -------
+        expected : DataFrame of shape (n_samples, 2 * n_features or more)
+            With the index of X if it has one, and two levels of columns, ``column`` and
+            ``field``. Each column of X has "expected": the value that `impute` would give
+            if the cell were missing; with missing="model" the model still knows that it is
+            there. A column of numbers or counts also has "lower" and
+            "upper", the ends of the interval, in the column's own units; one of flags or
+            levels "probability", the mass of the level observed, NaN where the cell is
+            missing; by the noise model of a flag it is between 0.2 and 0.8.
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError, ValueError, TypeError
+            As `score_samples`, or if coverage is no number between 0 and 1.
+        NotImplementedError
+            If the distribution of a noise model of the user's own lacks ``cdf``.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import pandas as pd
+        >>> from skvae import VAEAnomalyDetector
+        >>> size = np.random.RandomState(0).normal(170, 10, size=500)
+        >>> X = pd.DataFrame({"size": size, "weight": size - 100, "tall": size > 170})
+        >>> detector = VAEAnomalyDetector(random_state=0).fit(X)
+        >>> odd = pd.DataFrame({"size": [180.0], "weight": [60.0], "tall": [True]})
+        >>> expected = detector.expected(odd)
+        >>> list(expected["weight"]), list(expected["tall"])
+        (['expected', 'lower', 'upper'], ['expected', 'probability'])
+        >>> bool(odd.at[0, "weight"] < expected.at[0, ("weight", "lower")])
+        True
+        """
+        raw = self._read(X)
+        real(0, 1, "neither").check("coverage", coverage, self)
+        cells = self._over(raw, partial(self._density().expect, coverage=coverage))
+        return self.table_.expected(raw, cells, _index(X))
+
+    def score(self, X: ArrayLike, y: object = None) -> float:
+        """Mean evidence lower bound of the rows, in nats; higher is better.
+
+        Parameters
+        ----------
+        X : array-like or DataFrame of shape (n_samples, n_features)
+        y : Ignored
+
+        Returns
+        -------
+        score : float
+            What a grid search without labels maximises.
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError, ValueError, TypeError
+            As `score_samples`.
+        """
+        return float(-self.negative_elbo(X).mean())
+
+    def sample(
+        self, n_samples: int = 1, random_state: int | np.random.RandomState | None = None
+    ) -> np.ndarray | pd.DataFrame:
+        """Draw new rows from the main model.
+
+        Parameters
+        ----------
+        n_samples : int, default=1
+        random_state : int, RandomState instance or None, default=None
+
+        Returns
+        -------
+        X : ndarray or DataFrame of shape (n_samples, n_features)
+            In the columns' own units; a pandas DataFrame where one, or a polars one, was
+            fitted, whose columns of booleans and categories hold such. An infrequent level
+            that shares its probability may be drawn, an unseen one is not.
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError
+            Before ``fit``.
+        TypeError, ValueError
+            If n_samples is no integer of at least 1, or random_state no source of draws.
+        """
+        check_is_fitted(self)
+        integer(1).check("n_samples", n_samples, self)
+        self._check("random_state", random_state)
+        generator = torch.Generator().manual_seed(seed_from(as_random_state(random_state)))
+        with torch.inference_mode():
+            params = self.model_.decoder(self.model_.sample_prior(n_samples, generator))
+            cells = self.model_.likelihood.sample(params, generator).numpy()
+        return self.table_.rows(cells)
+
+    def impute(
+        self,
+        X: ArrayLike,
+        n_draws: int | None = None,
+        random_state: int | np.random.RandomState | None = None,
+    ) -> np.ndarray | pd.DataFrame | list[np.ndarray | pd.DataFrame]:
+        """Fill the holes of a table given the other cells of each row.
+
+        Parameters
+        ----------
+        X : array-like or DataFrame of shape (n_samples, n_features)
+        n_draws : int, default=None
+            How many filled tables to draw from the posterior predictive distribution, the
+            mixture of the members'; None for one, filled by its means, by its modes in
+            columns of levels.
+        random_state : int, RandomState instance or None, default=None
+            Source of the draws.
+
+        Returns
+        -------
+        filled : ndarray or DataFrame of shape (n_samples, n_features), or a list of n_draws such
+            In the container that was fitted, as `sample` gives it, and with the index of X
+            if it has one; observed cells are those of X.
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError, ValueError, TypeError
+            As `score_samples`, or if n_draws is no integer of at least 1, or random_state no
+            source of draws.
+        """
+        raw = self._read(X)
+        self._check("random_state", random_state)
+        index = _index(X)
+        if n_draws is None:
+            return self.table_.fill(raw, self._over(raw, self._density().guess), index)
+        integer(1).check("n_draws", n_draws, self)
+        generator = torch.Generator().manual_seed(seed_from(as_random_state(random_state)))
+        draw = partial(self._density().draw, generator=generator)
+        tables = (self._over(raw, draw) for _ in range(n_draws))
+        return [self.table_.fill(raw, cells, index) for cells in tables]
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        tags.input_tags.string = True
+        return tags
+
+    def __sklearn_is_fitted__(self):
+        return hasattr(self, "model_")
+
+    def _read(self, X, min_rows=1):
+        """Read a table and check that its columns are those that were fitted."""
+        check_is_fitted(self)
+        raw = read_table(X, min_rows=min_rows)
+        validate_data(self, X, skip_check_array=True, reset=False)
+        self.table_.check(raw)
+        return raw
+
+    def _density(self, members=None):
+        """Density of the members that count, of those at hand by default."""
+        members = self.members_ if members is None else members
+        counted = [(each.weight, each.model) for each in members if each.weight > 0]
+        return Density(self.table_, counted, self.draws_, scoring_device(self))
+
+    def _bound(self, density):
+        """Return the function from encoded rows to what `score_samples` returns."""
+        self._check("bound", self.bound)
+        return partial(BOUNDS[self.bound], density)
+
+    def _over(self, raw, function):
+        """Join what a function returns for chunks of rows, each encoded in its turn."""
+        return by_chunk(lambda part: function(self.table_.encode(part)), raw)
+
+
+def as_random_state(random_state):
+    """RandomState of a parameter; None makes a fresh one, not numpy's global one."""
+    return np.random.RandomState() if random_state is None else check_random_state(random_state)
+
+
+def seed_from(random_state):
+    """Draw a seed."""
+    return int(random_state.randint(np.iinfo(np.int32).max))
+
+
+def _index(X):
+    """Take the labels of the rows of a pandas DataFrame; None for other tables."""
+    return X.index if hasattr(X, "iloc") else None

@@ -1,0 +1,18 @@
+"""Tables: a DataFrame or an array becomes numbers, a mask of observed cells, and back."""
+
+from .columns import Column, EncodedTable
+from .domains import DOMAINS, FARTHEST, INVERSE_SINH, LOGARITHM
+from .encoder import TableEncoder
+from .reading import as_pandas, read_table
+
+__all__ = [
+    "DOMAINS",
+    "FARTHEST",
+    "INVERSE_SINH",
+    "LOGARITHM",
+    "Column",
+    "EncodedTable",
+    "TableEncoder",
+    "as_pandas",
+    "read_table",
+]

@@ -1,0 +1,125 @@
+"""Tables as read and as encoded, and how one column is."""
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+__all__ = ["LARGEST", "NUMBERS", "UNIT", "Column", "EncodedTable", "RawTable", "index_of"]
+
+
+LARGEST = np.finfo(np.float64).max
+
+
+class RawTable(NamedTuple):
+    """A table as read.
+
+    Attributes
+    ----------
+    values : float64 ndarray of shape (n, n_columns)
+        NaN where missing; for categories positions in `levels`.
+    names : list
+        Column names, or positions for arrays.
+    kinds : list of {"number", "integer", "boolean", "category", "ordered"}
+        What each column holds.
+    levels : list of (object ndarray or None)
+        Of each column of categories; in their order where that is "ordered".
+    dtypes : list
+        Of a DataFrame's columns; None for arrays.
+    is_frame : bool
+        Whether it was a DataFrame.
+    """
+
+    values: np.ndarray
+    names: list
+    kinds: list
+    levels: list
+    dtypes: list
+    is_frame: bool
+
+    def take(self, rows):
+        """Return some of the rows, given as positions or a slice."""
+        return self._replace(values=self.values[rows])
+
+    def factorize(self, j):
+        """Positions of a column's cells among its levels, -1 where missing; and the levels."""
+        if self.levels[j] is None:
+            codes, levels = pd.factorize(self.values[:, j], sort=True)
+            return codes, levels.astype(object)
+        return np.nan_to_num(self.values[:, j], nan=-1).astype(np.int64), self.levels[j]
+
+
+class EncodedTable(NamedTuple):
+    """A table as the model takes it, its columns grouped by noise model.
+
+    Attributes
+    ----------
+    values : float64 ndarray of shape (n, n_columns + n_masked)
+        Encoded cells, 0 where not observed; then the flags of modelled holes.
+    observed : bool ndarray of shape (n, n_columns + n_masked)
+    """
+
+    values: np.ndarray
+    observed: np.ndarray
+
+    def take(self, rows):
+        """Return some of the rows, given as positions or a slice."""
+        return EncodedTable(self.values[rows], self.observed[rows])
+
+
+@dataclass(frozen=True)
+class Column:
+    """How one column is encoded: x = (curve(z * spread) * scale + loc) * 2**exponent.
+
+    Attributes
+    ----------
+    name : str or int
+        The column's name, or its position in an array.
+    likelihood : str
+        Name of its noise model.
+    kind : {"number", "integer", "boolean", "category", "ordered"}
+        What it was read as.
+    dtype : dtype or None
+        That of a DataFrame's column of levels.
+    exponent : int
+        Power of two near its largest absolute value; of counts, near their mean.
+    loc, scale : float
+        Of real columns the mean and standard deviation of the training values after
+        division by ``2**exponent``, the wildest moved to ten times the range of the middle
+        90 % from it. The scale of a column that never varies is its own
+        absolute value, or 1 if that is 0. Of positive columns 0 and the geometric mean, of
+        spiked ones the value that repeats and the median distance of all others from it;
+        else 0 and 1.
+    spread : float
+        Root mean square of the curved values: of the logarithms of positive columns, of
+        the inverse hyperbolic sines of spiked ones without the spike; else 1.
+    levels : tuple
+        Of categories, the most frequent first, or in their order: the cell is encoded as
+        the position in it, an unseen level as its length.
+    n_codes : int
+        How many probabilities its levels have: the levels from the last code on share one.
+    n_observed : int
+        Cells with a level in training.
+    """
+
+    name: object
+    likelihood: str
+    kind: str = "number"
+    dtype: object = field(default=None, repr=False)
+    exponent: int = 0
+    loc: float = 0.0
+    scale: float = 1.0
+    spread: float = 1.0
+    levels: tuple = field(default=(), repr=False)
+    n_codes: int = 1
+    n_observed: int = 0
+
+
+UNIT = ("exponent", "loc", "scale", "spread")
+NUMBERS = ("number", "integer", "boolean")
+
+
+def index_of(levels):
+    """Give levels as an index that tells apart what pandas would not."""
+    return pd.Index(levels, dtype=object, tupleize_cols=False)

@@ -1,0 +1,343 @@
+"""The encoding of a table's columns, learned from training rows."""
+
+from dataclasses import replace
+from itertools import count, groupby
+
+import numpy as np
+import pandas as pd
+
+from .columns import LARGEST, NUMBERS, UNIT, Column, EncodedTable, index_of
+from .containers import CASTS, with_levels
+from .domains import DOMAINS, FARTHEST
+
+__all__ = ["TableEncoder"]
+
+
+class TableEncoder:
+    """Encoding of a table's columns, learned from training rows.
+
+    Parameters
+    ----------
+    families : dict of str to str
+        Domain, a key of `DOMAINS`, of each noise model; their order groups the columns.
+    min_frequency : int, float or None, default=None
+        Count, or share of the observed cells, below which a level is infrequent.
+    max_categories : int or None, default=None
+        Upper limit to the probabilities of a column's levels; all infrequent levels
+        together have one.
+    missing : {"ignore", "model"}, default="ignore"
+        Whether the model is to learn where cells are missing.
+
+    Attributes
+    ----------
+    columns_ : list of Column
+        In the user's order.
+    order_ : ndarray of shape (n_columns,)
+        Position in the user's table of each of the model's columns.
+    masked_ : ndarray of shape (n_masked,)
+        Columns whose holes are modelled too: with ``missing="model"`` those that had some
+        in training. Each adds a flag, 1 where the cell is missing, after the model's
+        columns.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skvae._table import TableEncoder, read_table
+    >>> raw = read_table(np.array([[1.0, 0.0], [3.0, 1.0]]))
+    >>> encoder = TableEncoder({"gaussian": "real", "bernoulli": "binary"})
+    >>> encoder.fit(raw, ["gaussian", "bernoulli"]).encode(raw).values
+    array([[-1.,  0.],
+           [ 1.,  1.]])
+    """
+
+    def __init__(self, families, *, min_frequency=None, max_categories=None, missing="ignore"):
+        self.families = families
+        self.min_frequency = min_frequency
+        self.max_categories = max_categories
+        self.missing = missing
+
+    def __repr__(self):
+        columns = ", ".join(f"{c.name}: {c.likelihood}" for c in self.columns_)
+        return f"TableEncoder({columns})"
+
+    def fit(self, raw, likelihoods, rows=slice(None)):
+        """Learn the encoding.
+
+        Parameters
+        ----------
+        raw : RawTable
+        likelihoods : list of str
+            Name of each column's noise model.
+        rows : positions or slice, default=all
+            Those to learn from; all are checked.
+
+        Returns
+        -------
+        self : TableEncoder
+
+        Raises
+        ------
+        ValueError
+            If a column holds values outside its noise model's domain.
+        """
+        self._is_frame = raw.is_frame
+        self.columns_ = [
+            Column(name, likelihood, kind, dtype)
+            for name, likelihood, kind, dtype in zip(
+                raw.names, likelihoods, raw.kinds, raw.dtypes, strict=True
+            )
+        ]
+        self.check(raw, is_fitting=True)
+        raw = raw.take(rows)
+        for j, domain in enumerate(self._domains):
+            fields = domain.learn(raw, j, self.min_frequency, self.max_categories)
+            self.columns_[j] = replace(self.columns_[j], **fields)
+        rank = list(self.families).index
+        keys = [(rank(column.likelihood), column.n_codes) for column in self.columns_]
+        self.order_ = np.array(sorted(range(len(keys)), key=keys.__getitem__))
+        has_holes = np.isnan(raw.values).any(axis=0)
+        self.masked_ = np.flatnonzero(has_holes & (self.missing == "model"))
+        return self._note_units()
+
+    @property
+    def _domains(self):
+        return [DOMAINS[self.families[column.likelihood]] for column in self.columns_]
+
+    def _bent(self):
+        """Position, column and domain of each column that is more than centred and scaled."""
+        columns = zip(count(), self.columns_, self._domains)
+        return [(j, column, domain) for j, column, domain in columns if not domain.is_linear]
+
+    def blocks(self):
+        """Columns in the model's order, grouped: by noise model and number of codes.
+
+        Returns
+        -------
+        blocks : list of (str, list of Column)
+            Name of the noise model and its columns.
+        """
+        columns = [self.columns_[j] for j in self.order_]
+        columns += [Column(self.columns_[j].name, "bernoulli", "boolean") for j in self.masked_]
+        groups = groupby(columns, key=lambda column: (column.likelihood, column.n_codes))
+        return [(name, list(group)) for (name, _), group in groups]
+
+    def have_intervals(self):
+        """By block: whether what is expected of a cell has an interval; list of bool."""
+        return [DOMAINS[self.families[name]].has_interval for name, _ in self.blocks()]
+
+    def _note_units(self):
+        units = [[getattr(column, name) for name in UNIT] for column in self.columns_]
+        exponents, self._locs, self._scales, self._spreads = np.array(units, dtype=float).T
+        self._exponents = exponents.astype(np.int32)
+        slopes = np.log(self._scales) + exponents * np.log(2.0) + np.log(self._spreads)
+        self._log_slopes = np.where([d.is_continuous for d in self._domains], -slopes, 0.0)
+        return self
+
+    def check(self, raw, is_fitting=False):
+        """Raise for values that do not fit their column's noise model.
+
+        Parameters
+        ----------
+        raw : RawTable
+            With the columns of the training table.
+        is_fitting : bool, default=False
+            Whether the noise model can still be another one.
+
+        Raises
+        ------
+        ValueError
+            If a DataFrame's columns have other names than those of a DataFrame that was
+            fitted, or a column holds values outside its noise model's domain.
+        """
+        names = [column.name for column in self.columns_]
+        if raw.is_frame and self._is_frame and raw.names != names:
+            raise ValueError(
+                f"The columns should be those seen in fit, in the same order: {names}. Got "
+                f"{raw.names} instead."
+            )
+        for j, (column, domain) in enumerate(zip(self.columns_, self._domains, strict=True)):
+            fits = raw.kinds[j] in domain.kinds or column.levels  # any level may be unseen
+            values = raw.values[:, j]
+            wrong = domain.excludes(values) if fits else ~np.isnan(values)
+            if wrong.any():
+                row = int(np.argmax(wrong))
+                cell = f"{values[row]:g}" if fits else repr(raw.levels[j][int(values[row])])
+                raise ValueError(
+                    f"Column {column.name!r}: the {column.likelihood!r} likelihood needs "
+                    f"{domain.needs}. Got {cell} in row {row}. "
+                    + (_other_model(column.name, fits) if is_fitting else _other_cells(fits))
+                )
+
+    def encode(self, raw):
+        """Numbers that the model takes.
+
+        Parameters
+        ----------
+        raw : RawTable
+            Checked, with the columns of the training table.
+
+        Returns
+        -------
+        table : EncodedTable
+        """
+        with np.errstate(over="ignore"):  # what overflows is clipped
+            values = np.ldexp(raw.values, -self._exponents)
+            values = ((values - self._locs) / self._scales).clip(-FARTHEST, FARTHEST)
+        for j, column, domain in self._bent():
+            values[:, j] = domain.encode(values[:, j], raw, j, column)
+        holes = np.isnan(raw.values[:, self.masked_])
+        values = np.column_stack([np.take(values, self.order_, axis=1), holes])
+        observed = ~np.isnan(values)
+        return EncodedTable(np.where(observed, values, 0.0), observed)
+
+    def log_jacobian(self, values):
+        """Log of dz/dx of each cell in nats, 0 for columns whose scores are masses.
+
+        It is what a density of encoded values gains on the way to the column's own units.
+        A new unit of a column adds the same to all rows.
+
+        Parameters
+        ----------
+        values : ndarray of shape (n, n_columns)
+            Encoded cells in the model's order, 0 where not observed.
+
+        Returns
+        -------
+        log_jacobian : float64 ndarray of shape (n, n_columns)
+            In the user's order.
+        """
+        values = self.in_user_order(values)
+        slopes = np.tile(self._log_slopes, (len(values), 1))
+        for j, column, domain in self._bent():
+            slopes[:, j] += domain.log_slope(values[:, j], column)
+        return slopes
+
+    def decode(self, values):
+        """Cells in the columns' own units, in the user's order.
+
+        Parameters
+        ----------
+        values : ndarray of shape (n, n_columns)
+            Encoded cells in the model's order.
+
+        Returns
+        -------
+        cells : ndarray of shape (n, n_columns)
+            float64, or object where a column's levels are no numbers.
+        """
+        values = self.in_user_order(values)
+        for j, column, domain in self._bent():
+            values[:, j] = domain.decode(values[:, j], column)
+        with np.errstate(over="ignore"):  # what overflows becomes the largest number
+            cells = np.ldexp(values * self._scales + self._locs, self._exponents)
+        cells = cells.clip(-LARGEST, LARGEST)
+        levels = [
+            domain.levels_of(column)
+            for column, domain in zip(self.columns_, self._domains, strict=True)
+        ]
+        cells = with_levels(cells, levels)
+        are_numbers = all(column.kind in NUMBERS for column in self.columns_)
+        return cells.astype(np.float64, copy=False) if are_numbers else cells
+
+    def in_container(self, cells, index=None):
+        """Cells in the user's order as the kind of table that was fitted."""
+        if not self._is_frame:
+            return cells
+        frame = pd.DataFrame(cells, columns=[column.name for column in self.columns_], index=index)
+        for j, column in enumerate(self.columns_):
+            frame.isetitem(j, CASTS[column.kind](frame.iloc[:, j], column.dtype))
+        return frame
+
+    def in_user_order(self, by_column):
+        """Columns from the model's order to the user's, without the flags of holes."""
+        return np.take(by_column, np.argsort(self.order_), axis=1)
+
+    def add_by_column(self, terms):
+        """Terms in the user's order, each with that of the column's flag of holes."""
+        by_column = self.in_user_order(terms)
+        by_column[:, self.masked_] += terms[:, len(self.order_) :]
+        return by_column
+
+    def fill(self, raw, values, index=None):
+        """Put decoded cells into the holes of a table.
+
+        Parameters
+        ----------
+        raw : RawTable
+        values : ndarray of shape (n, n_columns)
+            Encoded cells in the model's order.
+        index : pandas.Index, default=None
+
+        Returns
+        -------
+        table : ndarray or DataFrame of shape (n, n_columns)
+            In the container that was fitted. Flags and whole numbers are rounded.
+        """
+        guesses = self._rounded(self.decode(values))
+        cells = with_levels(raw.values, raw.levels)
+        return self.in_container(np.where(np.isnan(raw.values), guesses, cells), index)
+
+    def rows(self, values):
+        """Rows in the container that was fitted, of cells as the model encodes them."""
+        return self.in_container(self._rounded(self.decode(values)))
+
+    def _rounded(self, cells):
+        for j, (column, domain) in enumerate(zip(self.columns_, self._domains, strict=True)):
+            if domain.is_whole(column):
+                cells[:, j] = np.rint(cells[:, j].astype(np.float64))
+        return cells
+
+    def expected(self, raw, cells, index=None):
+        """Lay out what is expected of each cell beside how sure that is.
+
+        Parameters
+        ----------
+        raw : RawTable
+        cells : ndarray of shape (n, n_columns, 4)
+            Encoded cells in the model's order: best guesses, the ends of intervals, and
+            probabilities of what is observed.
+        index : pandas.Index, default=None
+
+        Returns
+        -------
+        frame : DataFrame
+            Of each column "expected", as it is filled in, then "lower" and "upper", or
+            "probability".
+        """
+        guesses, lower, upper, probability = np.moveaxis(cells, -1, 0)
+        emptied = raw._replace(values=np.full_like(raw.values, np.nan))
+        expected = self.fill(emptied, guesses, index)
+        if not self._is_frame:
+            expected = pd.DataFrame(expected, index=index).infer_objects()
+        of_all = {
+            "lower": self.decode(lower),
+            "upper": self.decode(upper),
+            "probability": self.in_user_order(probability),
+        }
+        parts, keys = [], []
+        for j, (column, domain) in enumerate(zip(self.columns_, self._domains, strict=True)):
+            fields = ("lower", "upper") if domain.has_interval else ("probability",)
+            parts.append(expected.iloc[:, j])
+            for field_ in fields:
+                values = of_all[field_][:, j].astype(np.float64)
+                parts.append(pd.Series(values, index=expected.index))
+            keys += [(column.name, field_) for field_ in ("expected", *fields)]
+        frame = pd.concat(parts, axis=1)
+        names, fields = zip(*keys, strict=True)
+        frame.columns = pd.MultiIndex.from_arrays(
+            [index_of(names), fields], names=["column", "field"]
+        )
+        return frame
+
+
+def _other_model(name, are_numbers):
+    """Way out for a column of training rows."""
+    if are_numbers:
+        return f"Use likelihoods={{{name!r}: 'gaussian'}}."
+    return f"Use pandas.to_numeric if it is a number, else likelihoods={{{name!r}: 'categorical'}}."
+
+
+def _other_cells(are_numbers):
+    """Way out for a column of rows to score."""
+    remedy = "Make the cell missing" if are_numbers else "Use pandas.to_numeric"
+    return f"{remedy}, or fit anew with rows of this kind."

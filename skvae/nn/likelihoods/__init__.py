@@ -1,0 +1,39 @@
+"""Noise models p(x_j | z): one class a family of columns."""
+
+from .base import Likelihood
+from .counts import NegativeBinomial, Poisson, ZeroInflated
+from .joint import JointLikelihood, LinearModel
+from .levels import Bernoulli, Categorical, Ordinal, Smoothed
+from .numbers import (
+    Gaussian,
+    Heteroscedastic,
+    HeteroscedasticStudentT,
+    LightStudentT,
+    LogNormal,
+    PredictedScale,
+    SharedScale,
+    SpikeSlab,
+    StudentT,
+)
+
+__all__ = [
+    "Bernoulli",
+    "Categorical",
+    "Gaussian",
+    "Heteroscedastic",
+    "HeteroscedasticStudentT",
+    "JointLikelihood",
+    "LightStudentT",
+    "Likelihood",
+    "LinearModel",
+    "LogNormal",
+    "NegativeBinomial",
+    "Ordinal",
+    "Poisson",
+    "PredictedScale",
+    "SharedScale",
+    "Smoothed",
+    "SpikeSlab",
+    "StudentT",
+    "ZeroInflated",
+]

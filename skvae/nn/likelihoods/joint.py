@@ -1,0 +1,189 @@
+"""The noise models of all columns, and a linear model that they begin at."""
+
+from functools import partial
+from itertools import accumulate
+from typing import NamedTuple
+
+import torch
+from torch import nn
+
+from .base import Likelihood
+
+__all__ = ["JointLikelihood", "LinearModel"]
+
+
+class LinearModel(NamedTuple):
+    """Factor analysis: ``x = mean + loadings @ z + scale * noise``, all of them normal.
+
+    The loadings are turned so that ``loadings.T @ diag(scale**-2) @ loadings`` is diagonal,
+    and with it the covariance of z given x.
+
+    Attributes
+    ----------
+    mean, scale : Tensor of shape (n_located,)
+        In the columns' units.
+    loadings : Tensor of shape (n_located, k)
+    """
+
+    mean: torch.Tensor
+    scale: torch.Tensor
+    loadings: torch.Tensor
+
+    def posterior(self):
+        """Slope (k, n_located), intercept and scale (k,) of z given x."""
+        precise = self.loadings / self.scale.square().unsqueeze(-1)
+        variance = 1 / (1 + (self.loadings * precise).sum(0))
+        slope = variance.unsqueeze(-1) * precise.T
+        return slope, -slope @ self.mean, variance.sqrt()
+
+
+class _Place(NamedTuple):
+    """A block, and its columns among features, decoder outputs and located columns."""
+
+    block: Likelihood
+    features: slice
+    params: slice
+    own: slice
+
+
+class JointLikelihood(nn.Module):
+    """Product of the likelihoods of all columns, which come grouped by family.
+
+    Parameters
+    ----------
+    families : sequence of (class, sequence of Column)
+        A likelihood class and its columns, in the order of the columns.
+    scale_floor : float, default=None
+        Smallest scale of the noise in the columns' units, in the place of the classes' own.
+
+    Attributes
+    ----------
+    n_features : int
+        Width of the encoder's input.
+    n_params : int
+        Width of the decoder's output.
+    """
+
+    def __init__(self, families, scale_floor=None):
+        super().__init__()
+        self.sizes = [len(columns) for _, columns in families]
+        self.blocks = nn.ModuleList(family(columns) for family, columns in families)
+        for block in self.blocks:
+            if block.has_location and scale_floor is not None:
+                block.scale_floor = scale_floor
+        self._param_sizes = [b.n_params * c for b, c in zip(self.blocks, self.sizes, strict=True)]
+        self.n_params = sum(self._param_sizes)
+        self.n_features = sum(b.n_inputs * c for b, c in zip(self.blocks, self.sizes, strict=True))
+
+    def featurize(self, x, visible):
+        """Join the encoder's features; a cell that is not visible gives zeros.
+
+        Parameters
+        ----------
+        x, visible : Tensor of shape (..., n_columns)
+            Cells, and 1 where the encoder may see them.
+
+        Returns
+        -------
+        features : Tensor of shape (..., n_features)
+        """
+        cells = x.split(self.sizes, dim=-1)
+        shown = visible.split(self.sizes, dim=-1)
+        features = [
+            (block.featurize(cell) * show.unsqueeze(-1)).flatten(-2)
+            for block, cell, show in zip(self.blocks, cells, shown, strict=True)
+        ]
+        return torch.cat(features, dim=-1)
+
+    def log_prob(self, params, x, observed):
+        """Log density of each cell in nats, exactly 0 where not observed.
+
+        Parameters
+        ----------
+        params : Tensor of shape (..., n_params)
+            The decoder's output.
+        x, observed : Tensor of shape (..., n_columns)
+            Cells, filled with 0 where `observed` is 0.
+
+        Returns
+        -------
+        log_prob : Tensor of shape (..., n_columns)
+        """
+        cells = x.split(self.sizes, dim=-1)
+        terms = [
+            p.log_prob(cell) for p, cell in zip(self.distributions(params), cells, strict=True)
+        ]
+        # Masked after the density of a filled cell: NaN times 0 would still be NaN, and
+        # so would be its gradient.
+        return torch.cat(terms, dim=-1) * observed
+
+    def predict(self, params):
+        """Best guess of each cell; (n_draws, ..., n_params) -> (..., n_columns)."""
+        parts = zip(self.blocks, self.distributions(params), strict=True)
+        guesses = [block.predict(partial(_mean_over_draws, p)) for block, p in parts]
+        return torch.cat(guesses, dim=-1)
+
+    def sample(self, params, generator):
+        """Draw each cell once; (..., n_params) -> (..., n_columns)."""
+        draws = [
+            block.sample(part, generator)
+            for block, part in zip(self.blocks, self._split(params), strict=True)
+        ]
+        return torch.cat(draws, dim=-1)
+
+    def distributions(self, params):
+        """Distribution of the cells of each block; list of batch shapes (..., c)."""
+        return [b(part) for b, part in zip(self.blocks, self._split(params), strict=True)]
+
+    def params_by_column(self):
+        """Which of the decoder's outputs each column takes; list of slices."""
+        widths = [
+            b.n_params for b, c in zip(self.blocks, self.sizes, strict=True) for _ in range(c)
+        ]
+        ends = accumulate(widths)
+        return [slice(end - width, end) for end, width in zip(ends, widths, strict=True)]
+
+    def locations(self):
+        """Features that are the locations of columns; int64 Tensor of shape (n_located,)."""
+        every = torch.arange(self.n_features)
+        return torch.cat([every[:0], *(every[place.features] for place in self._places())])
+
+    def start(self, weight, bias, model, latent_dim):
+        """Let the columns that have a location begin at a linear model of them.
+
+        Parameters
+        ----------
+        weight : Tensor of shape (n_params, n_inputs)
+            Of the decoder's last layer, whose last inputs are the latent code.
+        bias : Tensor of shape (n_params,)
+        model : LinearModel
+        latent_dim : int
+        """
+        first = weight.shape[1] - latent_dim
+        codes = slice(first, first + model.loadings.shape[1])
+        for block, _, params, own in self._places():
+            bias[params] = block.start(model.scale[own]).flatten()
+            weight[params] = 0.0
+            weight[params][:: block.n_params, codes] = model.loadings[own]
+            bias[params][:: block.n_params] = model.mean[own]
+
+    def _places(self):
+        """Where each block of columns that have a location has it; an iterator of Place."""
+        feature = param = located = 0
+        for block, c in zip(self.blocks, self.sizes, strict=True):
+            next_feature, next_param = feature + c * block.n_inputs, param + c * block.n_params
+            if block.has_location:
+                features = slice(feature, next_feature, block.n_inputs)
+                own = slice(located, located + c)
+                yield _Place(block, features, slice(param, next_param), own)
+                located += c
+            feature, param = next_feature, next_param
+
+    def _split(self, params):
+        """Cut the decoder's output into blocks of (..., c, n_params)."""
+        parts = params.split(self._param_sizes, dim=-1)
+        return [p.unflatten(-1, (c, -1)) for p, c in zip(parts, self.sizes, strict=True)]
+
+
+def _mean_over_draws(p, function):
+    return function(p).mean(0)

@@ -1,0 +1,71 @@
+"""The gradient written out is that of autograd, for every family, holes or not."""
+
+import pytest
+import torch
+
+from skvae._engine import kernel
+from skvae._engine.kernel import kernel_for
+from skvae._engine.step import noise
+from skvae._table import Column
+from skvae.nn import LIKELIHOODS, POSTERIORS, PRIORS, VAE, JointLikelihood, LightStudentT, Objective
+
+FAMILIES = LIKELIHOODS | {"light_student_t": LightStudentT}
+MIXED = ["gaussian", "spike_slab", "bernoulli", "categorical", "negative_binomial"]
+CASES = [([name], (8,), "full_mixture") for name in FAMILIES]
+CASES += [(MIXED, hidden, prior) for hidden in ((), (8,), (7, 5)) for prior in kernel.PRIORS]
+
+
+def build(families, hidden_layer_sizes, prior, activation="silu", posterior="diagonal"):
+    """Model in float64 with weights away from where they start, and rows with holes."""
+    generator = torch.Generator().manual_seed(0)
+    column = Column("x", "any", levels=tuple("abc"), n_codes=3, n_observed=9)
+    x = torch.randint(3, (60, 2 * len(families)), generator=generator).double()
+    x[:, 0] += torch.randn(60, generator=generator).abs() * (len(families) == 1)
+    x = x.round() if FAMILIES[families[0]].domain != "real" else x
+    observed = torch.rand(x.shape, generator=generator) < 0.8
+    model = VAE(
+        JointLikelihood([(FAMILIES[name], [column] * 2) for name in families]),
+        latent_dim=3,
+        hidden_layer_sizes=hidden_layer_sizes,
+        activation=activation,
+        posterior=POSTERIORS[posterior],
+        prior=prior,
+        examples=(x.float(), observed.float()),
+        generator=generator,
+    ).double()
+    for weight in model.parameters():
+        weight.data += 0.1 * torch.randn(weight.shape, generator=generator, dtype=weight.dtype)
+    return model, x * observed, observed
+
+
+@pytest.mark.parametrize(("beta", "trimming"), [(1.0, 0.0), (3.0, 0.2)])
+@pytest.mark.parametrize("has_holes", [False, True])
+@pytest.mark.parametrize(("families", "hidden", "prior"), CASES)
+def test_the_gradient_is_that_of_autograd(families, hidden, prior, has_holes, beta, trimming):
+    model, x, observed = build(families, hidden, PRIORS.get(prior, prior))
+    observed = observed if has_holes else torch.ones_like(observed)
+    drawn = noise(model, x, observed, 0.5, torch.Generator().manual_seed(1))
+    terms = model(x, *drawn)
+    Objective(beta=beta, trimming=trimming).loss(terms).backward()
+    expected = [weight.grad for weight in model.parameters()]
+    for weight in model.parameters():
+        weight.grad = torch.zeros_like(weight)
+    elbo = kernel_for(model)(x, *drawn, beta=beta, trimming=trimming)
+    torch.testing.assert_close(elbo, terms.log_weight().detach(), rtol=1e-10, atol=1e-10)
+    for weight, slope in zip(model.parameters(), expected, strict=True):
+        torch.testing.assert_close(weight.grad, slope, rtol=1e-8, atol=1e-10)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"activation": "tanh"},
+        {"posterior": "full"},
+        {"prior": PRIORS["vamp"]},
+        {"prior": type("Own", (PRIORS["full_mixture"],), {})},
+    ],
+)
+def test_what_is_not_written_out_is_left_to_autograd(other):
+    settings = {"prior": PRIORS["standard_normal"]} | other
+    model, _, _ = build(["gaussian"], (8,), **settings)
+    assert kernel_for(model) is None

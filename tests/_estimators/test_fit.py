@@ -1,0 +1,185 @@
+"""Fitting: holes, extremes, small tables, members and bad input."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from common import CONTINUOUS, SMALL, WEIGHTS, all_scores, in_domain
+from sklearn.datasets import load_breast_cancer
+from sklearn.exceptions import NotFittedError
+from sklearn.metrics import roc_auc_score
+
+from skvae import VAEAnomalyDetector, VAETransformer
+
+
+def test_holes_hardly_change_the_ranking():
+    X, y = load_breast_cancer(return_X_y=True)
+    benign = np.random.default_rng(0).permutation(np.flatnonzero(y == 1))
+    train, rest = np.array_split(benign, 2)
+    model = VAETransformer(max_steps=300, random_state=0).fit(X[train])
+    fresh = np.vstack([X[rest], X[y == 0]])
+    odd = np.repeat([0, 1], [len(rest), (y == 0).sum()])
+    whole = roc_auc_score(odd, model.negative_elbo(fresh))
+    with_holes = [
+        roc_auc_score(odd, model.negative_elbo(np.where(hidden < 0.2, np.nan, fresh)))
+        for hidden in (np.random.default_rng(seed).random(fresh.shape) for seed in range(3))
+    ]
+    assert whole > 0.9
+    assert np.mean(with_holes) == pytest.approx(whole, abs=0.02)
+
+
+@pytest.mark.parametrize("likelihood", CONTINUOUS)
+def test_scores_are_finite_whatever_is_missing_or_huge(table, likelihood):
+    table = in_domain(table, likelihood)
+    X = np.column_stack([table, np.full(len(table), np.nan)])
+    model = VAETransformer(likelihoods=likelihood, **SMALL).fit(X)
+    strange = np.vstack([X[:6], np.full((3, 6), np.nan)])
+    lowest = 1e-250 if likelihood == "log_normal" else -1e300
+    strange[np.arange(6), np.arange(6)] = [1e300, lowest, 1e-300, np.nan, 1e200, 1e300]
+    scores = all_scores(model, strange)
+    assert np.isfinite(scores).all()
+    assert (scores[6:] == scores[6]).all()
+
+
+def test_rows_without_any_cell_may_be_fitted(table):
+    X = np.vstack([table, np.full((5, 5), np.nan)])
+    assert np.isfinite(all_scores(VAETransformer(**SMALL).fit(X), X)).all()
+
+
+@pytest.mark.parametrize(("n", "n_held_out"), [(2, 0), (19, 0), (20, 2), (100, 10)])
+def test_small_tables_fit_and_hold_out_a_tenth_from_20_rows_on(table, n, n_held_out):
+    detector = VAEAnomalyDetector(max_steps=20, false_alarm_rate=0.5, cv=None).fit(table[:n])
+    assert detector.n_calibration_ == n_held_out
+    assert np.isnan(detector.history_["validation"]).all() == (n_held_out == 0)
+    assert np.isfinite(detector.score_samples(table[:1])).all()
+
+
+def test_one_row_is_too_few_to_fit(table):
+    with pytest.raises(ValueError, match=r"1 sample.*minimum of 2 is required"):
+        VAETransformer().fit(table[:1])
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda X: X.drop(columns="e"), "Feature names seen at fit time, yet now missing:\n- e"),
+        (lambda X: X[list("bacde")], "Feature names must be in the same order"),
+        (lambda X: X.rename(columns={"e": "f"}), "Feature names unseen at fit time:\n- f"),
+        (
+            lambda X: X.astype({"c": str}),
+            "Column 'c': the 'heteroscedastic_student_t' likelihood needs numbers. Got '.*' in",
+        ),
+        (lambda X: X.replace({"d": {X["d"].iloc[2]: np.inf}}), "Column 'd' contains infinity"),
+        (lambda X: X.iloc[:0], "0 sample"),
+    ],
+)
+def test_dataframe_to_score_must_be_like_the_one_fitted(frame, spoil, message):
+    X = frame.drop(columns="flag")
+    model = VAETransformer(max_steps=2).fit(X)
+    for method in (model.score_samples, model.negative_elbo, model.explain, model.score):
+        with pytest.raises(ValueError, match=message):
+            method(spoil(X))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda X: X[:, :4], "X has 4 features, but VAETransformer is expecting 5 features"),
+        (lambda X: X[0], "Expected 2D array, got 1D array"),
+        (
+            lambda X: X.astype(str),
+            "Column 0: the 'heteroscedastic_student_t' likelihood needs numbers. Got '.*' in",
+        ),
+        (lambda X: np.where(X[2, 3] == X, -np.inf, X), "Column 3 contains infinity: -inf in row 2"),
+    ],
+)
+def test_array_to_score_must_be_like_the_one_fitted(model, table, spoil, message):
+    for method in (model.score_samples, model.negative_elbo, model.explain, model.score):
+        with pytest.raises(ValueError, match=message):
+            method(spoil(table))
+
+
+@pytest.mark.parametrize(
+    "method",
+    [
+        "score_samples",
+        "negative_elbo",
+        "explain",
+        "score",
+        "decision_function",
+        "predict",
+        "p_values",
+        "detect",
+        "calibrate",
+        "impute",
+        "expected",
+    ],
+)
+def test_unfitted_estimator_says_so(table, method):
+    with pytest.raises(NotFittedError, match="VAEAnomalyDetector instance is not fitted yet"):
+        getattr(VAEAnomalyDetector(), method)(table)
+    with pytest.raises(NotFittedError, match="not fitted yet"):
+        VAEAnomalyDetector().sample()
+
+
+def test_likelihoods_must_name_columns_of_the_table(frame):
+    message = (
+        "'likelihoods' parameter of VAETransformer names the column 'g', which X does not have"
+    )
+    with pytest.raises(ValueError, match=message):
+        VAETransformer(likelihoods={"g": "gaussian"}).fit(frame)
+
+
+@pytest.fixture(scope="module")
+def contaminated():
+    """300 correlated rows and 15 planted far away from them, in a tight cluster."""
+    rng = np.random.default_rng(0)
+    rows = rng.normal(size=(300, 2)) @ rng.normal(size=(2, 4)) + 0.1 * rng.normal(size=(300, 4))
+    return np.vstack([rows, 0.1 * rng.normal(size=(15, 4)) + [3, -3, 3, -3]])
+
+
+def test_robust_member_has_layers_and_noise_of_its_own(table):
+    main, robust = (each.model for each in VAETransformer(**SMALL).fit(table).members_)
+    assert [member.encoder.n_outputs - 5 for member in (main, robust)] == [16, 128]
+    assert [member.likelihood.blocks[0].df for member in (main, robust)] == [4, 20]
+
+
+@pytest.mark.slow
+def test_robust_member_finds_what_a_long_fit_learns(contaminated):
+    planted = np.arange(len(contaminated)) >= 300
+
+    def is_odd(weight):
+        model = VAEAnomalyDetector(random_state=0, robust_weight=weight).fit(contaminated)
+        scores = model.negative_elbo(contaminated)
+        return scores[planted].min() > np.quantile(scores[~planted], 0.99)
+
+    assert [is_odd(weight) for weight in (0, 0.35, 1)] == [False, True, True]
+
+
+@pytest.mark.parametrize("method", ["score_samples", "negative_elbo", "explain"])
+@pytest.mark.parametrize("bound", ["elbo", "iwae"])
+def test_scores_are_weighted_means_over_the_members(table, method, bound):
+    main, both, robust = (
+        getattr(VAETransformer(robust_weight=w, bound=bound, **SMALL).fit(table), method)(table)
+        for w in WEIGHTS
+    )
+    if method == "explain":  # relative to medians of their own: compare whole rows
+        main, both, robust = (parts.sum(axis=1) for parts in (main, both, robust))
+    np.testing.assert_allclose(both, 0.75 * main + 0.25 * robust)
+
+
+@pytest.mark.parametrize("wild", [1e6, -1e20, 1e300])
+def test_one_wild_cell_does_not_blind_its_column(wild):
+    table = np.random.default_rng(0).normal(size=(1000, 3))
+    table[0, 0] = wild
+    detector = VAEAnomalyDetector(max_steps=50, random_state=0).fit(table)
+    assert detector.predict([[0, 0, 0], [100, 0, 0]]).tolist() == [1, -1]
+
+
+def test_whole_numbers_are_imputed_and_drawn_whole():
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame({"x": rng.normal(size=100), "n": rng.poisson(4, size=100)})
+    holed = X.astype(float).mask(np.arange(100)[:, None] < [0, 20])
+    model = VAETransformer(**SMALL).fit(X)
+    for filled in (model.sample(20), model.impute(holed), *model.impute(holed, n_draws=2)):
+        assert (filled["n"] % 1 == 0).all()
+        assert (filled["x"] % 1 != 0).all()

@@ -1,0 +1,52 @@
+"""Settings and helpers that several files use."""
+
+from copy import copy
+
+import numpy as np
+import pytest
+import torch
+
+from skvae._table import DOMAINS
+from skvae.nn import LIKELIHOODS
+
+# Parameters of a fit that takes a moment.
+SMALL = {
+    "hidden_layer_sizes": (16,),
+    "init": "random",
+    "members": [{}],
+    "max_steps": 60,
+    "random_state": 0,
+}
+CONTINUOUS = [n for n, family in LIKELIHOODS.items() if DOMAINS[family.domain].is_continuous]
+WEIGHTS = (0, 0.25, 1)  # of the robust member
+UNEQUAL = np.array([0.2, 0.3, 0.5, 0.7, 1.0, 1.4])  # scales of noise
+needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+
+
+def factor_table(noise, n):
+    """Rows of 6 columns: 3 factors and normal noise of the given standard deviations."""
+    rng = np.random.default_rng(0)
+    loadings, centre = 1.5 * rng.normal(size=(3, 6)), rng.normal(size=6)
+    return centre + rng.normal(size=(n, 3)) @ loadings + noise * rng.normal(size=(n, 6))
+
+
+def in_domain(X, likelihood):
+    """The cells of X turned into some that the noise model can have; holes stay."""
+    domain = LIKELIHOODS[likelihood].domain
+    standard = (X - np.nanmean(X, axis=0)) / np.nanstd(X, axis=0)
+    return {
+        "real": X,
+        "positive": np.exp(standard),
+        "spiked": np.where(standard < -0.3, 0.0, X),
+        "binary": np.where(np.isnan(X), X, standard > 0),
+        "count": np.exp(1 + standard).round(),
+        "category": standard.round(),
+        "ordered": standard.round(),
+    }[domain]
+
+
+def all_scores(model, X):
+    """Whatever a row gets: its bounds, the parts of its score, its code."""
+    tighter = copy(model).set_params(bound="iwae").score_samples(X)
+    parts = (model.score_samples(X), tighter, model.explain(X), model.transform(X))
+    return np.column_stack(parts)
