@@ -46,7 +46,7 @@ class Explained:
 
     def blame(self, frame):
         """Return nats by column."""
-        return self.detector.explain(frame)[list(frame)]
+        return self.detector.explain(frame)
 
 
 class Unexpected(Explained):

@@ -16,7 +16,7 @@ X, y = load_digits(return_X_y=True)
 model = VAETransformer(max_steps=500, random_state=0).fit(X)
 oddest = np.argsort(model.score_samples(X))[:8]
 expected = model.inverse_transform(model.transform(X[oddest]))
-excess = model.explain(X[oddest])[:, :-2]
+excess = model.explain(X[oddest])
 
 # %%
 # From above: the image, what is expected, and where it is odd, in nats above normal a pixel. A

@@ -38,4 +38,4 @@ with TemporaryDirectory() as folder:
 # Without a path the page comes back as a string. The numbers in it are those of ``explain``:
 
 parts = detector.explain(others)
-print(parts.drop(columns="baseline").stack().nlargest(3).round(1))
+print(parts.stack().nlargest(3).round(1))

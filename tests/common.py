@@ -48,5 +48,10 @@ def in_domain(X, likelihood):
 def all_scores(model, X):
     """Whatever a row gets: its bounds, the parts of its score, its code."""
     tighter = copy(model).set_params(bound="iwae").score_samples(X)
-    parts = (model.score_samples(X), tighter, model.explain(X), model.transform(X))
+    parts = (
+        model.score_samples(X),
+        tighter,
+        *model.explain(X, return_rest=True),
+        model.transform(X),
+    )
     return np.column_stack(parts)

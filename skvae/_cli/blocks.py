@@ -51,9 +51,10 @@ def scores_of_block(detector, keep, block):
 
 def parts_of_block(detector, keep, block):
     """Say what each column adds to the scores of a block."""
-    parts = detector.explain(known_columns(detector, keep, block)).add_prefix("nats_")
-    first = pd.DataFrame({"row": block.index, "anomaly_score": parts.sum(axis=1)}, block.index)
-    return _together(first, block[list(keep)], parts)
+    parts, rest = detector.explain(known_columns(detector, keep, block), return_rest=True)
+    scores = parts.sum(axis=1) + rest.sum(axis=1)
+    first = pd.DataFrame({"row": block.index, "anomaly_score": scores}, block.index)
+    return _together(first, block[list(keep)], parts.add_prefix("nats_"), rest)
 
 
 def _together(*tables):

@@ -1,6 +1,7 @@
 """What a fitted model answers: questions about rows of a table."""
 
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -68,35 +69,49 @@ class Queries(Parameters):
         raw = self._read(X)
         return -self._over(raw, self._density().elbo)
 
-    def explain(self, X: ArrayLike) -> np.ndarray | pd.DataFrame:
+    def explain(self, X: ArrayLike, return_rest: bool = False) -> Any:
         """Which columns make a row odd, in nats.
 
         Parameters
         ----------
         X : array-like or DataFrame of shape (n_samples, n_features)
+        return_rest : bool, default=False
+            Whether to return what belongs to no column, too.
 
         Returns
         -------
-        parts : ndarray or DataFrame of shape (n_samples, n_features + 2)
+        parts : ndarray or DataFrame of shape (n_samples, n_features)
             One part a column: its negative log density given the latent code, relative
-            to its median over training rows. Then ``kl``, the KL divergence relative to
-            its median, and ``baseline``, the sum of the medians. Each row adds up to
-            `negative_elbo`. A pandas DataFrame, with the index of X if it has one, where X
-            is a pandas or polars DataFrame. If a column of X is called ``kl`` or
-            ``baseline`` too, tell them by position: these two are the last.
+            to its median over training rows. A pandas DataFrame, with the index of X if it
+            has one, where X is a pandas or polars DataFrame.
+        rest : ndarray or DataFrame of shape (n_samples, 2)
+            Only with ``return_rest=True``: ``kl``, the KL divergence relative to its median,
+            and ``baseline``, the sum of all medians. Parts and rest of a row add up to its
+            `negative_elbo`.
 
         Raises
         ------
         sklearn.exceptions.NotFittedError, ValueError, TypeError
             As `score_samples`.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import pandas as pd
+        >>> from skvae import VAEAnomalyDetector
+        >>> X = pd.DataFrame(np.random.RandomState(0).normal(size=(300, 2)), columns=["a", "b"])
+        >>> detector = VAEAnomalyDetector(max_steps=100, random_state=0).fit(X)
+        >>> detector.explain(pd.DataFrame({"a": [0.0], "b": [9.0]})).idxmax(axis=1)[0]
+        'b'
         """
         raw = self._read(X)
-        parts = -self._over(raw, self._density().terms) - self.baseline_
-        parts = np.column_stack([parts, np.full(len(parts), self.baseline_.sum())])
-        if not raw.is_frame:
-            return parts
-        columns = [*raw.names, "kl", "baseline"]
-        return pd.DataFrame(parts, index=_index(X), columns=columns)
+        terms = -self._over(raw, self._density().terms) - self.baseline_
+        parts, kl = terms[:, :-1], terms[:, -1]
+        rest = np.column_stack([kl, np.full(len(kl), self.baseline_.sum())])
+        if raw.is_frame:
+            parts = pd.DataFrame(parts, index=_index(X), columns=raw.names)
+            rest = pd.DataFrame(rest, index=_index(X), columns=["kl", "baseline"])
+        return (parts, rest) if return_rest else parts
 
     def expected(self, X: ArrayLike, coverage: float = 0.9) -> pd.DataFrame:
         """Value and interval that the model expects of each cell, given the row's others.

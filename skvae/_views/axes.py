@@ -21,7 +21,6 @@ __all__ = [
     "decades",
     "drawn_on",
     "load_pyplot",
-    "named_parts",
     "set_asinh_scale",
     "verbatim",
 ]
@@ -37,14 +36,6 @@ def as_named_frame(X):
     """Give a table as a pandas DataFrame."""
     frame = as_pandas(X)
     return pd.DataFrame(np.asarray(X)) if frame is None else frame
-
-
-def named_parts(parts):
-    """Give the parts of an array's rows names, as those of a DataFrame have."""
-    if hasattr(parts, "iloc"):
-        return parts
-    parts = np.asarray(parts)
-    return pd.DataFrame(parts, columns=[*range(parts.shape[1] - 2), "kl", "baseline"])
 
 
 def checked_labels(y, scores):

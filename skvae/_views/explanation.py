@@ -16,7 +16,6 @@ from .axes import (
     as_named_frame,
     axes_or_new,
     drawn_on,
-    named_parts,
     set_asinh_scale,
     verbatim,
 )
@@ -33,9 +32,11 @@ class ExplanationDisplay:
     Parameters
     ----------
     parts : Series
-        Nats by column, then ``kl`` and ``baseline``: a row of ``explain``.
+        Nats by column: a row of ``explain``.
     cells : Series or None
         The row itself.
+    rest : Series or None
+        Its ``kl`` and ``baseline``, of ``explain(X, return_rest=True)``.
     threshold : float or None
         Anomaly score above which rows are anomalies.
 
@@ -54,9 +55,12 @@ class ExplanationDisplay:
     ``kl`` is what the row's latent code adds: how unusual the row is as a whole.
     """
 
-    def __init__(self, *, parts: Any, cells: Any = None, threshold: float | None = None) -> None:
+    def __init__(
+        self, *, parts: Any, cells: Any = None, rest: Any = None, threshold: float | None = None
+    ) -> None:
         self.parts = parts
         self.cells = cells
+        self.rest = rest
         self.threshold = threshold
 
     @classmethod
@@ -82,24 +86,36 @@ class ExplanationDisplay:
         if not -len(table) <= row < len(table):
             raise IndexError(f"row must be one of the {len(table)} rows of X. Got {row}.")
         one = table[[row]] if frame is None else frame.iloc[[row]]
-        parts, cells = named_parts(estimator.explain(one)), as_named_frame(one)
+        parts, rest = map(as_named_frame, estimator.explain(one, return_rest=True))
+        cells = as_named_frame(one)
         # `explain` is about the ELBO, and so is the threshold only where the score is.
         offset = getattr(estimator, "offset_", None) if estimator.bound == "elbo" else None
         threshold = None if offset is None else -offset
-        return cls.from_predictions(parts.iloc[0], cells.iloc[0], threshold=threshold, ax=ax)
+        return cls.from_predictions(
+            parts.iloc[0], cells.iloc[0], rest=rest.iloc[0], threshold=threshold, ax=ax
+        )
 
     @classmethod
     def from_predictions(
-        cls, parts: Any, cells: Any = None, *, threshold: float | None = None, ax: Any = None
+        cls,
+        parts: Any,
+        cells: Any = None,
+        *,
+        rest: Any = None,
+        threshold: float | None = None,
+        ax: Any = None,
     ) -> Self:
         """Draw the explanation of a row.
 
         Parameters
         ----------
         parts : Series or array-like
-            A row of ``explain``: nats by column, then ``kl`` and ``baseline``.
+            A row of ``explain``: nats by column.
         cells : Series or array-like, default=None
             The row itself, whose values are then written beside the names.
+        rest : Series or array-like, default=None
+            The row's ``kl`` and ``baseline``, of ``explain(X, return_rest=True)``; without it
+            the waterfall ends at the sum of the columns' parts.
         threshold : float, default=None
             Anomaly score above which rows are anomalies: ``-offset_``.
         ax : matplotlib Axes, default=None
@@ -108,10 +124,8 @@ class ExplanationDisplay:
         -------
         display : ExplanationDisplay
         """
-        if not hasattr(parts, "iloc"):
-            parts = named_parts(np.atleast_2d(parts)).iloc[0]
-        cells = cells if cells is None or hasattr(cells, "iloc") else pd.Series(cells)
-        return cls(parts=parts, cells=cells, threshold=threshold).plot(ax=ax)
+        parts, cells, rest = map(_as_series, (parts, cells, rest))
+        return cls(parts=parts, cells=cells, rest=rest, threshold=threshold).plot(ax=ax)
 
     def plot(self, ax: Any = None, *, max_columns: int = 9) -> Self:
         """Draw the waterfall upwards, the largest part last, to the row's score.
@@ -128,7 +142,8 @@ class ExplanationDisplay:
         display : ExplanationDisplay
         """
         integer(1).check("max_columns", max_columns, self)
-        baseline, shown = self.parts.iloc[-1], self._shown(max_columns)
+        baseline = 0.0 if self.rest is None else self.rest.iloc[1]
+        shown = self._shown(max_columns)
         ends = np.cumsum(shown.to_numpy())
         starts, places = ends - shown.to_numpy(), range(len(shown))
         ax = axes_or_new(ax, height=1.4 + 0.34 * len(shown))
@@ -164,9 +179,10 @@ class ExplanationDisplay:
 
     def _shown(self, max_columns):
         """Sum of the small parts, and those with bars of their own, the largest last."""
-        *names, _, _ = self.parts.index  # columns may be called "kl" and "baseline", too
-        labels = [*map(self._label, names), "latent code (kl)"]
-        parts = pd.Series(self.parts.iloc[:-1].to_numpy(dtype=float), index=labels)
+        labels = [*map(self._label, self.parts.index)]
+        parts = pd.Series(self.parts.to_numpy(dtype=float), index=labels)
+        if self.rest is not None:
+            parts = pd.concat([parts, pd.Series({"latent code (kl)": self.rest.iloc[0]})])
         parts = parts.sort_values(key=np.abs, kind="stable")
         rest, parts = parts.iloc[:-max_columns], parts.iloc[-max_columns:]
         if len(rest):
@@ -177,3 +193,8 @@ class ExplanationDisplay:
         if self.cells is None or name not in self.cells.index:
             return str(name)
         return f"{name} = {written(self.cells[name])}"
+
+
+def _as_series(values):
+    """Give values as a Series; None stays."""
+    return values if values is None or hasattr(values, "iloc") else pd.Series(np.asarray(values))

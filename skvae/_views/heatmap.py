@@ -3,6 +3,7 @@
 from typing import Any, Self
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike
 
 from .._estimators import integer
@@ -13,7 +14,6 @@ from .axes import (
     axes_or_new,
     decades,
     drawn_on,
-    named_parts,
     verbatim,
 )
 from .numbers import written
@@ -28,10 +28,12 @@ class ExplanationHeatmapDisplay:
 
     Parameters
     ----------
-    parts : DataFrame of shape (n_samples, n_features + 2)
+    parts : DataFrame of shape (n_samples, n_features)
         What ``explain`` returns.
     cells : DataFrame of shape (n_samples, n_features) or None
         The rows themselves.
+    rest : DataFrame of shape (n_samples, 2) or None
+        Their ``kl`` and ``baseline``, of ``explain(X, return_rest=True)``.
 
     Attributes
     ----------
@@ -44,9 +46,10 @@ class ExplanationHeatmapDisplay:
     ExplanationDisplay : One row in detail.
     """
 
-    def __init__(self, *, parts: Any, cells: Any = None) -> None:
+    def __init__(self, *, parts: Any, cells: Any = None, rest: Any = None) -> None:
         self.parts = parts
         self.cells = cells
+        self.rest = rest
 
     @classmethod
     def from_estimator(
@@ -68,20 +71,24 @@ class ExplanationHeatmapDisplay:
         -------
         display : ExplanationHeatmapDisplay
         """
-        return cls.from_predictions(estimator.explain(X), X, n_rows=n_rows, ax=ax)
+        parts, rest = estimator.explain(X, return_rest=True)
+        return cls.from_predictions(parts, X, rest=rest, n_rows=n_rows, ax=ax)
 
     @classmethod
     def from_predictions(
-        cls, parts: Any, cells: Any = None, *, n_rows: int = 12, ax: Any = None
+        cls, parts: Any, cells: Any = None, *, rest: Any = None, n_rows: int = 12, ax: Any = None
     ) -> Self:
         """Draw the oddest rows from their explanations.
 
         Parameters
         ----------
-        parts : array-like or DataFrame of shape (n_samples, n_features + 2)
+        parts : array-like or DataFrame of shape (n_samples, n_features)
             What ``explain`` returns.
         cells : array-like or DataFrame of shape (n_samples, n_features), default=None
             The rows, whose values are then written into the odd cells.
+        rest : array-like or DataFrame of shape (n_samples, 2), default=None
+            Their ``kl`` and ``baseline``, of ``explain(X, return_rest=True)``: then rows rank
+            by their scores, and the latent code is a column of its own.
         n_rows : int, default=12
         ax : matplotlib Axes, default=None
 
@@ -89,15 +96,12 @@ class ExplanationHeatmapDisplay:
         -------
         display : ExplanationHeatmapDisplay
         """
-        display = cls(
-            parts=named_parts(parts), cells=None if cells is None else as_named_frame(cells)
-        )
-        integer(1).check("n_rows", n_rows, display)
-        scores = display.parts.sum(axis=1).to_numpy()
+        integer(1).check("n_rows", n_rows, cls(parts=parts))
+        frames = [None if each is None else as_named_frame(each) for each in (parts, cells, rest)]
+        scores = sum(each.sum(axis=1).to_numpy() for each in frames[::2] if each is not None)
         oddest = np.argsort(-scores, kind="stable")[:n_rows]
-        display.parts = display.parts.iloc[oddest]
-        display.cells = None if cells is None else display.cells.iloc[oddest]
-        return display.plot(ax=ax)
+        parts, cells, rest = (None if each is None else each.iloc[oddest] for each in frames)
+        return cls(parts=parts, cells=cells, rest=rest).plot(ax=ax)
 
     def plot(self, ax: Any = None, *, max_columns: int = 12) -> Self:
         """Draw rows against columns, the colour on a scale that is linear below 1 nat.
@@ -115,9 +119,12 @@ class ExplanationHeatmapDisplay:
         from matplotlib.colors import AsinhNorm
 
         integer(1).check("max_columns", max_columns, self)
-        parts = self.parts.iloc[:, :-1]
+        n_columns, parts = self.parts.shape[1], self.parts
+        if self.rest is not None:
+            code = self.rest.iloc[:, :1].set_axis(["latent code (kl)"], axis=1)
+            parts = pd.concat([parts, code.set_axis(parts.index)], axis=1)
         largest = np.sort(np.argsort(-parts.max().to_numpy(), kind="stable")[:max_columns])
-        has_cells = largest < parts.shape[1] - 1  # all but the latent code
+        has_cells = largest < n_columns  # all but the latent code
         parts = parts.iloc[:, largest]
         size = (1.8 + 0.72 * parts.shape[1], 1.6 + 0.34 * len(parts))
         ax = axes_or_new(ax, width=max(6.4, size[0]), height=max(3.2, size[1]))

@@ -87,7 +87,7 @@ def score_rows(estimator, X, n_rows):
     cells = as_pandas(X)
     if cells is None:
         cells = pd.DataFrame(X).set_axis([column.name for column in columns], axis=1)
-    parts = np.asarray(estimator.explain(cells.iloc[listed]), dtype=np.float64)
+    parts, rest = map(np.asarray, estimator.explain(cells.iloc[listed], return_rest=True))
     offset = getattr(estimator, "offset_", None)
     return Scored(
         cells=cells,
@@ -96,9 +96,9 @@ def score_rows(estimator, X, n_rows):
         threshold=None if offset is None else -offset,
         calibration_scores=np.asarray(getattr(estimator, "calibration_scores_", ())),
         listed=listed,
-        parts=parts[:, :-1],
-        baseline=float(parts[0, -1]),
-        expected=_expected(estimator, cells.iloc[listed], parts[:, :-2] >= 1),
+        parts=np.column_stack([parts, rest[:, 0]]),
+        baseline=float(rest[0, 1]),
+        expected=_expected(estimator, cells.iloc[listed], parts >= 1),
     )
 
 

@@ -128,11 +128,11 @@ def test_waterfall_ends_at_the_rows_score(detector, wine, row, max_columns):
         max_columns=max_columns
     )
     widths = [bar.get_width() for bar in display.bars_]
-    parts = detector.explain(wine.iloc[[row]]).iloc[0]
-    assert sum(widths) + parts["baseline"] == pytest.approx(parts.sum())
+    parts, rest = (each.iloc[0] for each in detector.explain(wine.iloc[[row]], return_rest=True))
+    assert sum(widths) == pytest.approx(parts.sum() + rest["kl"])
     assert len(widths) == min(max_columns + 1, wine.shape[1] + 1)
     labels = [text.get_text() for text in display.ax_.get_yticklabels()]
-    largest = parts.drop(["kl", "baseline"]).abs().idxmax()
+    largest = parts.abs().idxmax()
     assert f"{largest} = {wine[largest].iloc[row]:.4g}" in labels
 
 
@@ -147,8 +147,9 @@ def test_columns_may_be_called_as_the_parts_are(renamed):
     X, detector = renamed
     display = ExplanationDisplay.from_estimator(detector, X, row=3)
     widths = sorted(bar.get_width() for bar in display.bars_)
-    parts = detector.explain(X).iloc[3].to_numpy()
-    np.testing.assert_allclose(widths, np.sort(parts[:-1]), rtol=1e-6, atol=1e-9)
+    parts, rest = detector.explain(X, return_rest=True)
+    expected = np.sort([*parts.iloc[3], rest["kl"].iloc[3]])
+    np.testing.assert_allclose(widths, expected, rtol=1e-6, atol=1e-9)
     labels = {text.get_text() for text in display.ax_.get_yticklabels()}
     cells = {f"{name} = {X[name].iloc[3]:.4g}" for name in ("kl", "baseline")}
     assert labels >= {"latent code (kl)", *cells}
@@ -191,7 +192,7 @@ def test_heatmap_shows_the_oddest_rows(detector, wine):
 def test_polars_columns_keep_their_names(wine):
     X = pl.from_pandas(wine)
     display = ExplanationHeatmapDisplay.from_estimator(VAEAnomalyDetector(**SMALL).fit(X), X)
-    assert set(display.parts.columns[:-2]) == set(wine.columns)
+    assert set(display.parts.columns) == set(wine.columns)
 
 
 @pytest.mark.parametrize("latent_dim", [1, 2, 4])
@@ -244,9 +245,9 @@ def test_explanations_of_arrays_are_drawn_too(wine):
     X = wine.to_numpy()
     parts = VAEAnomalyDetector(**SMALL).fit(X).explain(X)
     heatmap = ExplanationHeatmapDisplay.from_predictions(parts, X, n_rows=3)
-    assert heatmap.parts.shape == (3, X.shape[1] + 2)
+    assert heatmap.parts.shape == (3, X.shape[1])
     waterfall = ExplanationDisplay.from_predictions(parts[0], X[0])
-    assert waterfall.parts.sum() == pytest.approx(parts[0].sum())
+    assert sum(bar.get_width() for bar in waterfall.bars_) == pytest.approx(parts[0].sum())
 
 
 WRONG = {

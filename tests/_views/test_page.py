@@ -72,7 +72,8 @@ def page(detector, mixed):
 
 
 def test_the_numbers_are_those_of_explain(detector, mixed, page):
-    data, parts = page.data, detector.explain(mixed)
+    data, both = page.data, detector.explain(mixed, return_rest=True)
+    parts = pd.concat(both, axis=1)
     scores = detector.negative_elbo(mixed)
     assert data["rows"] == list(np.argsort(-scores, kind="stable"))
     np.testing.assert_allclose(data["scores"], scores[data["rows"]], atol=0.0051)
