@@ -1,6 +1,11 @@
 """Variational autoencoders for anomaly detection in scikit-learn pipelines."""
 
-from ._estimators import VAEAnomalyDetector, VAETransformer, anomaly_average_precision
+from ._estimators import (
+    CalibrationWarning,
+    VAEAnomalyDetector,
+    VAETransformer,
+    anomaly_average_precision,
+)
 from ._files import load, save
 from ._onnx import export_onnx, register_onnx
 from ._views import (
@@ -16,6 +21,7 @@ from ._views import (
 __version__ = "0.1.0"
 
 __all__ = [
+    "CalibrationWarning",
     "ExplanationDisplay",
     "ExplanationHeatmapDisplay",
     "LatentSpaceDisplay",

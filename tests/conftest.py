@@ -9,6 +9,9 @@ os.environ["OMP_NUM_THREADS"] = "1"
 import numpy as np
 import pandas as pd
 import pytest
+from common import SMALL
+
+from skvae import VAETransformer
 
 
 @pytest.fixture(scope="session")
@@ -40,3 +43,9 @@ def frame(table):
     """`table` as a DataFrame with names, labels for the rows, and a column of booleans."""
     X = pd.DataFrame(table, columns=list("abcde"), index=[f"row {i}" for i in range(len(table))])
     return X.assign(flag=X["b"] > 1)
+
+
+@pytest.fixture(scope="session")
+def model(table):
+    """Fit a transformer to `table`."""
+    return VAETransformer(**SMALL).fit(table)

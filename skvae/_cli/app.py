@@ -2,6 +2,7 @@
 
 import json
 import sys
+import warnings
 from collections import defaultdict
 from contextlib import contextmanager
 from importlib.metadata import version
@@ -246,11 +247,17 @@ def _noise_models(detector):
 
 @contextmanager
 def _one_line_errors():
-    """Turn what a user can cause into one line and status 1."""
+    """Turn what a user can cause into one line and status 1, and each warning into a line."""
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.showwarning = _print_warning
+            yield
     except BrokenPipeError:  # whoever read the output has seen enough
         raise
     except (ImportError, OSError, TypeError, ValueError) as error:
         print(f"skvae: {' '.join(str(error).split())}", file=sys.stderr)
         raise typer.Exit(1) from error
+
+
+def _print_warning(message, *_, **__):
+    print(f"skvae: {' '.join(str(message).split())}", file=sys.stderr)

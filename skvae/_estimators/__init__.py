@@ -1,7 +1,7 @@
 """Estimators: what users call."""
 
 from .base import BaseVAE
-from .calibration import anomaly_average_precision
+from .calibration import CalibrationWarning, anomaly_average_precision
 from .checks import integer
 from .conformal import discoveries, p_values, threshold
 from .detector import VAEAnomalyDetector
@@ -10,6 +10,7 @@ from .transformer import VAETransformer
 
 __all__ = [
     "BaseVAE",
+    "CalibrationWarning",
     "VAEAnomalyDetector",
     "VAETransformer",
     "anomaly_average_precision",

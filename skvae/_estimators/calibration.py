@@ -1,5 +1,7 @@
 """Labels of anomalies, folds that calibrate, and a score that compares detectors."""
 
+import math
+import warnings
 from typing import Any
 
 import numpy as np
@@ -8,7 +10,68 @@ from sklearn.metrics import average_precision_score
 from sklearn.model_selection import KFold, cross_validate
 from sklearn.utils.validation import column_or_1d
 
-__all__ = ["anomaly_average_precision", "known_anomalies", "scores_by_fold"]
+__all__ = [
+    "CalibrationWarning",
+    "anomaly_average_precision",
+    "known_anomalies",
+    "scores_by_fold",
+    "warn_of_calibration",
+    "warn_of_detection",
+]
+
+
+class CalibrationWarning(UserWarning):
+    """Warns that a threshold promises nothing, or that some rows did not calibrate it.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> from skvae import CalibrationWarning
+    >>> warnings.simplefilter("ignore", CalibrationWarning)
+    """
+
+
+def warn_of_calibration(scores, apart, false_alarm_rate):
+    """Warn of too few calibration rows, and of those that do not calibrate.
+
+    Parameters
+    ----------
+    scores, apart : ndarray of shape (m,) and (k,)
+        Of rows that calibrate, and that lie apart; ascending, in nats.
+    false_alarm_rate : float
+    """
+    ways = "Fit with cv=5, call calibrate(X_normal), or set contamination= to a share to flag."
+    n_needed = math.ceil(round(1 / false_alarm_rate, 9)) - 1
+    if len(scores) < n_needed:
+        warnings.warn(
+            f"{len(scores)} calibration rows are too few for false_alarm_rate={false_alarm_rate}, "
+            f"which needs {n_needed}: the threshold is that quantile of the scores of all rows, "
+            f"and promises nothing. {ways}",
+            CalibrationWarning,
+            stacklevel=2,
+        )
+    if len(apart) > 0:
+        warnings.warn(
+            f"{len(apart)} of {len(apart) + len(scores)} calibration rows score far below all "
+            f"others, down to {apart[0]:.4g} nats where these begin at {scores[0]:.4g}: taken for "
+            f"anomalies, they do not calibrate the threshold. {ways}",
+            CalibrationWarning,
+            stacklevel=2,
+        )
+
+
+def warn_of_detection(n_rows, n_calibration, fdr):
+    """Warn where so few rows calibrate that one among so many could not be selected."""
+    n_least = math.ceil(round(n_rows / (fdr * (n_calibration + 1)), 9))
+    if n_least > 1:
+        warnings.warn(
+            f"No row is selected: with {n_calibration} calibration rows at least {n_least} of "
+            f"these {n_rows} rows must score below all of them for fdr={fdr}. For one to do, "
+            f"{math.ceil(round(n_rows / fdr, 9)) - 1} calibration rows are needed. Call "
+            "calibrate(X_normal) with more, fit with cv=5, raise fdr, or judge fewer rows at once.",
+            CalibrationWarning,
+            stacklevel=3,
+        )
 
 
 def scores_by_fold(estimator, X, y, known, n_folds, random_state):

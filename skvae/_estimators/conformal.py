@@ -3,7 +3,10 @@
 import numpy as np
 from scipy.stats import false_discovery_control
 
-__all__ = ["discoveries", "p_values", "threshold"]
+__all__ = ["discoveries", "n_apart", "p_values", "threshold"]
+
+MOST_APART = 0.1  # share of the scores
+FEWEST = 100  # of which some can be told to lie apart
 
 
 def p_values(scores, calibration_scores):
@@ -73,6 +76,35 @@ def threshold(calibration_scores, false_alarm_rate):
     k = int(np.floor(np.round(false_alarm_rate * (len(scores) + 1), 9)))
     k = min(k, len(scores))
     return float(scores[k - 1]) if k > 0 else None
+
+
+def n_apart(scores):
+    """How many of the lowest scores lie farther from the rest than the rest from each other.
+
+    Such rows are of another kind: kept among the calibration rows, they would be the
+    threshold that they ought to be below. Of normal rows hardly one is apart, for a score is
+    a log density, whose distribution falls off at least exponentially.
+
+    Parameters
+    ----------
+    scores : ndarray of shape (m,)
+        In ascending order; higher is more normal.
+
+    Returns
+    -------
+    n_apart : int
+        At most a tenth of them, and none of fewer than 100.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> n_apart(np.array([-900.0, -300.0, *range(120)]))
+    2
+    """
+    most = int(MOST_APART * len(scores)) if len(scores) >= FEWEST else 0
+    gaps = scores[1 : most + 1] - scores[:most]
+    ranges = scores[-1:] - scores[1 : most + 1]
+    return int(max(np.flatnonzero(gaps > ranges) + 1, default=0))
 
 
 def discoveries(p_values, fdr):

@@ -8,12 +8,12 @@ from numpy.typing import ArrayLike
 from sklearn.base import OutlierMixin, clone
 from sklearn.utils.validation import check_is_fitted
 
-from .._engine import by_chunk
+from .._engine import CANDIDATES, by_chunk
 from ..nn import LIKELIHOODS
 from .base import BaseVAE
-from .calibration import known_anomalies, scores_by_fold
+from .calibration import known_anomalies, scores_by_fold, warn_of_calibration, warn_of_detection
 from .checks import constant, either, integer, kind, one_of, real
-from .conformal import discoveries, p_values, threshold
+from .conformal import discoveries, n_apart, p_values, threshold
 from .parameters import documented, parameter
 from .queries import as_random_state
 
@@ -277,7 +277,11 @@ class VAEAnomalyDetector(OutlierMixin, BaseVAE):
         array([False,  True, False])
         """
         real(0, 1, "neither").check("fdr", fdr, self)
-        return discoveries(self.p_values(X), fdr)
+        p_values = self.p_values(X)
+        selected = discoveries(p_values, fdr)
+        if not selected.any():
+            warn_of_detection(len(p_values), len(self.calibration_scores_), fdr)
+        return selected
 
     def calibrate(self, X: ArrayLike) -> Self:
         """Let given normal rows calibrate p-values and the threshold.
@@ -323,15 +327,19 @@ class VAEAnomalyDetector(OutlierMixin, BaseVAE):
 
     def _outcome(self, trained, training, rows):
         outcome = super()._outcome(trained, training, rows)
-        return outcome | self._calibration(self._bound(self._density(outcome["members_"])), rows)
+        members = outcome["members_"]
+        return outcome | self._calibration(self._bound(self._density(members)), members, rows)
 
-    def _calibration(self, bound, rows):
+    def _calibration(self, bound, members, rows):
         """Threshold and scores of calibration rows; `bound` scores encoded rows."""
-        scores = np.sort(self._unseen_scores(bound, rows))
+        scores = np.sort(self._unseen_scores(bound, members, rows))
+        apart, scores = np.split(scores, [n_apart(scores)])
         by_rate = self.contamination == "auto"
         share = self.false_alarm_rate if by_rate else self.contamination
         offset = threshold(scores, share) if by_rate else None
         n_calibration = 0 if offset is None else len(scores)
+        if rows.X is not None and by_rate:
+            warn_of_calibration(scores, apart, share)
         if offset is None:
             known = rows.table.take(~rows.anomalous) if by_rate else rows.table
             offset = float(np.quantile(by_chunk(bound, known), share))
@@ -342,7 +350,7 @@ class VAEAnomalyDetector(OutlierMixin, BaseVAE):
             "calibrated_bound_": self.bound,
         }
 
-    def _unseen_scores(self, bound, rows):
+    def _unseen_scores(self, bound, members, rows):
         """Scores of calibration rows, none by a model that was fitted to them."""
         too_small = len(rows.held_out) == 0 and self.validation_fraction > 0
         n_folds = (_FOLDS if too_small else None) if self.cv == "auto" else self.cv
@@ -354,7 +362,13 @@ class VAEAnomalyDetector(OutlierMixin, BaseVAE):
         likelihoods = {
             key: name if name in LIKELIHOODS else rows.families[name] for key, name in names.items()
         }
-        fold = clone(self).set_callbacks().set_params(cv=None, likelihoods=likelihoods)
+        kept = next(each for each in members if each.model is not None)
+        recipe = kept.name if kept.name in CANDIDATES else kept.settings
+        fold = (
+            clone(self)
+            .set_callbacks()
+            .set_params(cv=None, likelihoods=likelihoods, members=[recipe])
+        )
         y = rows.y if self.use_labels else None
         random_state = as_random_state(self.random_state)
         return scores_by_fold(fold, rows.X, y, rows.anomalous, n_folds, random_state)

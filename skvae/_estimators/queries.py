@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from .._engine import Density, by_chunk
+from .._engine import Density, by_chunk, latent_means
 from .._table import read_table
 from .checks import integer, real
 from .device import scoring_device
@@ -112,6 +112,28 @@ class Queries(Parameters):
             parts = pd.DataFrame(parts, index=_index(X), columns=raw.names)
             rest = pd.DataFrame(rest, index=_index(X), columns=["kl", "baseline"])
         return (parts, rest) if return_rest else parts
+
+    def codes(self, X: ArrayLike) -> np.ndarray:
+        """Latent code of each row: the mean of its posterior q(z | x) under the main model.
+
+        Parameters
+        ----------
+        X : array-like or DataFrame of shape (n_samples, n_features)
+
+        Returns
+        -------
+        codes : ndarray of shape (n_samples, latent_dim)
+            In the latent space's own units.
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError, ValueError, TypeError
+            As `score_samples`.
+        """
+        raw, device = self._read(X), scoring_device(self)
+        return self._over(
+            raw, lambda rows: latent_means(self.model_, rows.values, rows.observed, device)
+        )
 
     def expected(self, X: ArrayLike, coverage: float = 0.9) -> pd.DataFrame:
         """Value and interval that the model expects of each cell, given the row's others.

@@ -6,7 +6,7 @@ from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted
 
-from .._engine import latent_means, reconstruct
+from .._engine import reconstruct
 from .base import BaseVAE
 from .device import scoring_device
 from .parameters import documented
@@ -62,7 +62,7 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE)
         sklearn.exceptions.NotFittedError, ValueError, TypeError
             As `score_samples`.
         """
-        return self._over(self._read(X), self._codes)
+        return self.codes(X)
 
     def inverse_transform(self, X: ArrayLike) -> np.ndarray:
         """Rows that latent codes stand for: the decoder's best guess of each cell.
@@ -94,9 +94,6 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE)
             )
         means = reconstruct(self.model_, codes, scoring_device(self))
         return self.table_.decode(means)
-
-    def _codes(self, table):
-        return latent_means(self.model_, *table, scoring_device(self))
 
     @property
     def _n_features_out(self):

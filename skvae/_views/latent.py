@@ -45,7 +45,7 @@ class LatentSpaceDisplay:
 
         Parameters
         ----------
-        estimator : VAETransformer
+        estimator : VAEAnomalyDetector or VAETransformer
             Fitted.
         X : array-like or DataFrame of shape (n_samples, n_features)
         ax : matplotlib Axes, default=None
@@ -55,7 +55,7 @@ class LatentSpaceDisplay:
         -------
         display : LatentSpaceDisplay
         """
-        return cls.from_predictions(estimator.transform(X), estimator.negative_elbo(X), ax=ax)
+        return cls.from_predictions(estimator.codes(X), estimator.negative_elbo(X), ax=ax)
 
     @classmethod
     def from_predictions(cls, codes: ArrayLike, scores: ArrayLike, *, ax: Any = None) -> Self:
@@ -64,7 +64,7 @@ class LatentSpaceDisplay:
         Parameters
         ----------
         codes : array-like of shape (n_samples, latent_dim)
-            What ``transform`` returns.
+            What ``codes`` returns.
         scores : array-like of shape (n_samples,)
             Anomaly scores in nats, higher for odder rows.
         ax : matplotlib Axes, default=None

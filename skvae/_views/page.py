@@ -1,6 +1,7 @@
 """One HTML page about the scores of a table, which needs no network and no server."""
 
 import hashlib
+import math
 import re
 from base64 import b64encode
 from importlib.resources import files
@@ -153,6 +154,7 @@ def _alarms(scored):
             if offset is not None
         ],
         "selected": {percent(fdr): int(discoveries(scored.p_values, fdr).sum()) for fdr in FDRS},
+        "n_for_one": math.ceil(n / FDRS[-1]) - 1,  # calibration rows, for one row to be selected
     }
 
 

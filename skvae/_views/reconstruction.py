@@ -59,7 +59,17 @@ class ReconstructionDisplay:
         Returns
         -------
         display : ReconstructionDisplay
+
+        Raises
+        ------
+        TypeError
+            If the estimator has no ``inverse_transform``.
         """
+        if not hasattr(estimator, "inverse_transform"):
+            raise TypeError(
+                f"{cls.__name__} needs a VAETransformer. Got a {type(estimator).__name__}: fit a "
+                "VAETransformer to the same rows, or ask expected(X) what is expected of each cell."
+            )
         expected = estimator.inverse_transform(np.asarray(estimator.transform(X)))
         return cls.from_predictions(X, expected, columns=columns)
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.stats import chisquare
 
-from skvae._estimators.conformal import discoveries, p_values, threshold
+from skvae._estimators.conformal import discoveries, n_apart, p_values, threshold
 
 SIZES = [1, 2, 19, 20, 98, 99, 100, 199, 999, 12_345]
 RATES = ["0.001", "0.01", "0.05", "0.07", "0.1", "0.29", "0.3", "0.57", "0.58", "0.7", "0.999"]
@@ -120,3 +120,31 @@ def test_the_share_of_false_discoveries_keeps_to_its_bound():
         shares.append(selected[:90].sum() / max(1, selected.sum()))
     error = np.std(shares) / math.sqrt(len(shares))
     assert 0.05 < np.mean(shares) <= 0.1 * 0.9 + 4 * error
+
+
+# Rows of another kind.
+
+
+@pytest.mark.parametrize(
+    ("lowest", "expected"),
+    [([], 0), ([-6.0], 0), ([-99.0], 1), ([-1e5, -60.0], 2), ([-60.0] * 10, 10), ([-60.0] * 12, 0)],
+)
+def test_scores_far_below_all_others_lie_apart(lowest, expected):
+    others = np.sort(np.random.default_rng(0).normal(size=100))
+    assert n_apart(np.sort(np.r_[lowest, others])) == expected
+
+
+@pytest.mark.parametrize("m", [0, 1, 2, 9, 150])
+def test_equal_scores_do_not_lie_apart(m):
+    assert n_apart(np.zeros(m)) == 0
+
+
+@pytest.mark.parametrize("m", [100, 150, 1000])
+@pytest.mark.parametrize("tail", ["exponential", "normal", "chisquare"])
+def test_normal_rows_are_hardly_ever_apart(tail, m):
+    """So a threshold's false alarms stay where they are promised."""
+    rng = np.random.default_rng(m)
+    draws = {"exponential": rng.exponential, "normal": rng.normal}
+    draw = draws.get(tail, lambda size: rng.chisquare(5, size=size))
+    dropped = [n_apart(np.sort(-draw(size=m))) for _ in range(2000)]
+    assert np.mean(dropped) / m < 5e-4

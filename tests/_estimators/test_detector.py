@@ -1,6 +1,7 @@
 """What is about anomalies: labels, the threshold, and scoring with labels."""
 
 import pickle
+import warnings
 from copy import copy
 from itertools import product
 
@@ -14,7 +15,7 @@ from sklearn.model_selection import GridSearchCV, KFold, StratifiedKFold, cross_
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from skvae import VAEAnomalyDetector, anomaly_average_precision
+from skvae import CalibrationWarning, VAEAnomalyDetector, anomaly_average_precision
 from skvae.nn import POSTERIORS, PRIORS
 
 FOLDS = StratifiedKFold(2, shuffle=True, random_state=0)
@@ -23,7 +24,11 @@ FOLDS = StratifiedKFold(2, shuffle=True, random_state=0)
 @pytest.fixture(scope="module")
 def detector():
     return VAEAnomalyDetector(
-        hidden_layer_sizes=(16,), max_steps=200, learning_rate_init=0.02, random_state=0
+        hidden_layer_sizes=(16,),
+        max_steps=200,
+        learning_rate_init=0.02,
+        members=["plain"],
+        random_state=0,
     )
 
 
@@ -164,6 +169,69 @@ def test_a_rate_of_false_discoveries_is_checked(fitted, table, fdr, error):
         fitted.detect(table, fdr=fdr)
 
 
+# Gross errors among the rows, and too few of them.
+
+
+def with_gross_errors(seed):
+    """1,500 mixed rows, of which rows 100 and 700 hold an amount and an age that are wrong."""
+    rng, n = np.random.default_rng(seed), 1500
+    X = pd.DataFrame(
+        {
+            "amount": rng.lognormal(3, 0.5, n),
+            "age": rng.integers(18, 90, n),
+            "city": rng.choice(list("abcde"), n),
+            "member": rng.random(n) < 0.3,
+            "balance": rng.normal(0, 100, n),
+        }
+    )
+    X.loc[100, "amount"], X.loc[700, "age"] = 1e5, 900
+    return X
+
+
+def is_held_out(row, seed):
+    return row in np.random.RandomState(seed).permutation(1500)[:150]
+
+
+@pytest.mark.slow
+def test_gross_errors_are_found_whichever_rows_are_held_out():
+    quick = VAEAnomalyDetector(members=["plain"], max_steps=100)
+    found, warned = [], []
+    for seed in range(50):
+        X = with_gross_errors(seed)
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always", CalibrationWarning)
+            labels = quick.set_params(random_state=seed).fit_predict(X)
+        found.append(labels[[100, 700]] == -1)
+        warned.append(any("far below all others" in str(each.message) for each in told))
+    held_out = [is_held_out(100, seed) or is_held_out(700, seed) for seed in range(50)]
+    assert np.all(np.array(warned) >= held_out)
+    # With 150 calibration rows the threshold is the lowest one, which may be an odd normal row.
+    assert np.all(np.array(found)[:, 0])
+    assert np.sum(found) >= 96
+
+
+def test_a_held_out_row_that_is_far_below_all_others_does_not_calibrate(detector):
+    seed = next(seed for seed in range(99) if is_held_out(100, seed))
+    X = with_gross_errors(seed)
+    message = r"1 of 150 calibration rows score far below all others, .* cv=5, .* contamination="
+    with pytest.warns(CalibrationWarning, match=message):
+        fitted = clone(detector).set_params(random_state=seed).fit(X)
+    assert fitted.n_calibration_ == 149
+    assert fitted.predict(X.iloc[[100]]) == -1
+
+
+def test_a_threshold_that_promises_nothing_says_so(detector, table):
+    message = r"40 calibration rows are too few for false_alarm_rate=0\.01, which needs 99: .* cv=5"
+    with pytest.warns(CalibrationWarning, match=message):
+        clone(detector).set_params(false_alarm_rate=0.01).fit(table)
+
+
+def test_a_selection_that_could_not_be_says_so(fitted, table):
+    message = r"No row is selected: with 40 .* at least 98 of these 200 .* 3999 .* needed\..* cv=5"
+    with pytest.warns(CalibrationWarning, match=message):
+        assert not fitted.detect(table[:200]).any()
+
+
 # Other calibration rows.
 
 
@@ -215,8 +283,10 @@ def test_tables_too_small_to_hold_rows_out_calibrate_by_folds(table, n, cv, m):
 def test_every_row_of_a_fold_is_scored_by_a_fit_to_the_others(detector, frame):
     X = frame.iloc[:60]
     fitted = clone(detector).set_params(max_steps=20, cv=3).fit(X)
+    kept = next(each.name for each in fitted.members_ if each.model is not None)
+    by_fold = clone(detector).set_params(max_steps=20, members=[kept])
     scores = [
-        clone(detector).set_params(max_steps=20).fit(X.iloc[rest]).score_samples(X.iloc[fold])
+        clone(by_fold).fit(X.iloc[rest]).score_samples(X.iloc[fold])
         for rest, fold in KFold(3, shuffle=True, random_state=0).split(X)
     ]
     np.testing.assert_array_equal(fitted.calibration_scores_, np.sort(np.concatenate(scores)))

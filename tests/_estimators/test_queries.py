@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from common import SMALL
 
-from skvae import VAETransformer
+from skvae import VAEAnomalyDetector, VAETransformer
 from skvae.nn import PRIORS
 
 
@@ -131,3 +131,9 @@ def test_sample_of_no_rows_is_refused(model):
         ValueError, match=r"'n_samples' .* must be an int in the range \[1, inf\)\. Got 0"
     ):
         model.sample(0)
+
+
+def test_both_estimators_have_codes(model, table):
+    codes = VAEAnomalyDetector(**SMALL).fit(table).codes(table)
+    np.testing.assert_array_equal(codes, model.codes(table))
+    np.testing.assert_array_equal(codes, model.transform(table))

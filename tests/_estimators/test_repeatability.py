@@ -118,7 +118,6 @@ def test_nothing_global_changes(table):
     assert global_state() == before
 
 
-@pytest.mark.parametrize("prior", PRIORS)
 @pytest.fixture
 def double_precision():
     before = torch.get_default_dtype()
@@ -127,6 +126,7 @@ def double_precision():
     torch.set_default_dtype(before)
 
 
+@pytest.mark.parametrize("prior", PRIORS)
 @pytest.mark.usefixtures("double_precision")
 def test_any_default_dtype_of_torch_will_do(table, prior):
     detector = VAEAnomalyDetector(prior=prior, divergence="mmd", **SMALL).fit(table)

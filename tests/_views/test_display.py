@@ -55,6 +55,7 @@ FROM_ESTIMATOR = {
     "explanation": lambda d, t, X, ax: ExplanationDisplay.from_estimator(d, X, row=3, ax=ax),
     "heatmap": lambda d, t, X, ax: ExplanationHeatmapDisplay.from_estimator(d, X, ax=ax),
     "latent": lambda d, t, X, ax: LatentSpaceDisplay.from_estimator(t, X, ax=ax),
+    "latent of a detector": lambda d, t, X, ax: LatentSpaceDisplay.from_estimator(d, X, ax=ax),
 }
 
 
@@ -290,6 +291,11 @@ WRONG = {
         lambda d, t, X: ExplanationHeatmapDisplay.from_estimator(d, X, n_rows=0),
         ValueError,
         "'n_rows' parameter of ExplanationHeatmapDisplay must be",
+    ),
+    "detector": (
+        lambda d, t, X: ReconstructionDisplay.from_estimator(d, X),
+        TypeError,
+        r"needs a VAETransformer\. Got a VAEAnomalyDetector: .* ask expected\(X\)",
     ),
     "one name": (
         lambda d, t, X: ReconstructionDisplay.from_estimator(t, X, columns="hue"),
