@@ -12,7 +12,7 @@ __all__ = ["CallbackSupportMixin", "Progress", "n_tasks", "with_callbacks"]
 N_TASKS = 50  # of a training, at whose ends callbacks hear of it
 
 
-class Unheard:
+class NoCallbacks:
     """Context of a task that no callback hears of."""
 
     def subcontext(self, task_name):
@@ -64,7 +64,7 @@ except ImportError:  # scikit-learn < 1.9
             return self
 
         def _init_callback_context(self, max_subtasks=0):
-            return Unheard()
+            return NoCallbacks()
 
 
 def n_tasks(n_steps):

@@ -1,12 +1,14 @@
 """Parameters that must agree with each other and with a table."""
 
 from collections.abc import Mapping
+from difflib import get_close_matches
 from inspect import signature
 
 import torch
 
 from .._engine import CANDIDATES, SETTINGS, Recipe
-from ..nn import LIKELIHOODS, PRIORS
+from .._table import DOMAINS
+from ..nn import LIKELIHOODS, PRIORS, Likelihood, Posterior, Prior
 from .checks import check_parameters
 from .parameters import rules_of
 
@@ -20,11 +22,17 @@ AUTO = {
     "category": "categorical",
     "ordered": "ordinal",
 }
+# Methods that a class of the user's own must have, by its base class.
+NEEDED = {Likelihood: ("featurize", "forward"), Posterior: ("forward",), Prior: ("forward",)}
 
 
 def check_settings(estimator):
     """Raise for parameters out of range or in conflict, before data is touched."""
+    _check_noise_models(estimator)
     check_parameters(estimator, rules_of(type(estimator)))
+    for part in [*_choices(estimator.likelihoods), estimator.posterior, estimator.prior]:
+        if isinstance(part, type):
+            _check_part(part)
     recipe = Recipe.of(estimator)
     _check_recipe(estimator, recipe)
     if len(estimator.members) == 0:
@@ -59,6 +67,45 @@ def families_of(estimator, raw):
             choice = choice.__name__
         names.append(choice)
     return families, names
+
+
+def _choices(likelihoods):
+    return likelihoods.values() if isinstance(likelihoods, Mapping) else [likelihoods]
+
+
+def _check_noise_models(estimator):
+    """Raise for a column whose noise model has a name that there is not."""
+    if not isinstance(estimator.likelihoods, Mapping):
+        return
+    for column, name in estimator.likelihoods.items():
+        if isinstance(name, str) and name not in ("auto", *LIKELIHOODS):
+            raise ValueError(
+                f"The 'likelihoods' parameter of {type(estimator).__name__} must be names of noise "
+                f"models, or classes. Got {estimator.likelihoods!r} instead: the column {column!r} "
+                f"has {name!r}.{_nearest(name, LIKELIHOODS)}"
+            )
+
+
+def _check_part(part):
+    """Raise for a class of the user's own that lacks what its base class asks for."""
+    base = next(base for base in NEEDED if issubclass(part, base))
+    for name in NEEDED[base]:
+        if getattr(part, name) is getattr(base, name):
+            needed = " and ".join(map(repr, NEEDED[base]))
+            raise TypeError(
+                f"{part.__name__} lacks the method {name!r}: a subclass of skvae.nn."
+                f"{base.__name__} needs {needed}."
+            )
+    if base is Likelihood and part.domain not in DOMAINS:
+        raise ValueError(
+            f"{part.__name__}.domain is {part.domain!r}, which is no domain."
+            f"{_nearest(part.domain, DOMAINS)}"
+        )
+
+
+def _nearest(name, names):
+    nearest = [f" Did you mean {match!r}?" for match in get_close_matches(str(name), names, 1)]
+    return "".join([*nearest, f" There are {', '.join(map(repr, names))}."])
 
 
 def _check_member(estimator, settings):

@@ -97,7 +97,7 @@ class TableEncoder:
         self.order_ = np.array(sorted(range(len(keys)), key=keys.__getitem__))
         has_holes = np.isnan(raw.values).any(axis=0)
         self.masked_ = np.flatnonzero(has_holes & (self.missing == "model"))
-        return self._note_units()
+        return self._keep_units()
 
     @property
     def _domains(self):
@@ -125,7 +125,7 @@ class TableEncoder:
         """By block: whether what is expected of a cell has an interval; list of bool."""
         return [DOMAINS[self.families[name]].has_interval for name, _ in self.blocks()]
 
-    def _note_units(self):
+    def _keep_units(self):
         units = [[getattr(column, name) for name in UNIT] for column in self.columns_]
         exponents, self._locs, self._scales, self._spreads = np.array(units, dtype=float).T
         self._exponents = exponents.astype(np.int32)
@@ -165,7 +165,7 @@ class TableEncoder:
                 raise ValueError(
                     f"Column {column.name!r}: the {column.likelihood!r} likelihood needs "
                     f"{domain.needs}. Got {cell} in row {row}. "
-                    + (_other_model(column.name, fits) if is_fitting else _other_cells(fits))
+                    + (_way_out_of_fit(column.name, fits) if is_fitting else _way_out_later(fits))
                 )
 
     def encode(self, raw):
@@ -330,14 +330,14 @@ class TableEncoder:
         return frame
 
 
-def _other_model(name, are_numbers):
+def _way_out_of_fit(name, are_numbers):
     """Way out for a column of training rows."""
     if are_numbers:
         return f"Use likelihoods={{{name!r}: 'gaussian'}}."
     return f"Use pandas.to_numeric if it is a number, else likelihoods={{{name!r}: 'categorical'}}."
 
 
-def _other_cells(are_numbers):
+def _way_out_later(are_numbers):
     """Way out for a column of rows to score."""
     remedy = "Make the cell missing" if are_numbers else "Use pandas.to_numeric"
     return f"{remedy}, or fit anew with rows of this kind."

@@ -41,7 +41,7 @@ class Posterior(nn.Module):
         q : DiagonalNormal, FullNormal or alike
             Batch shape (n,), event shape (latent_dim,).
         """
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} lacks the method 'forward'.")
 
     def start(self, slope, intercept, scale):
         """Begin at ``N(slope @ hidden + intercept, scale**2)``; by default stay as drawn.

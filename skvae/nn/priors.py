@@ -47,11 +47,11 @@ class Prior(nn.Module):
         -------
         p : Distribution with event shape (latent_dim,)
         """
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} lacks the method 'forward'.")
 
     def sample(self, n, encode, generator):
         """Draw n independent latent points; (n, latent_dim)."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} lacks the method 'sample'.")
 
     def start(self, weights, means, covariances):
         """Begin at a mixture of normals, of which there are `n_normals`.
@@ -62,7 +62,7 @@ class Prior(nn.Module):
         means : Tensor of shape (n_normals, latent_dim)
         covariances : Tensor of shape (n_normals, latent_dim, latent_dim)
         """
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} lacks the method 'start'.")
 
 
 class StandardNormal(Prior):

@@ -14,12 +14,12 @@ VARIANTS = [  # parts do not know each other, so that several can be tried at on
 
 @parametrize_with_checks(
     [
-        estimator(max_steps=10, **variant)
+        estimator(max_steps=10, members=["plain"], **variant)
         for estimator in (VAEAnomalyDetector, VAETransformer)
         for variant in VARIANTS
     ]
     # Not the detector: to it, rows of numbers that all differ are all as odd.
-    + [VAETransformer(max_steps=10, likelihoods="categorical")]
+    + [VAETransformer(max_steps=10, members=["plain"], likelihoods="categorical")]
 )
 def test_scikit_learn_check(estimator, check):
     check(with_one_noise_model(estimator, check))

@@ -13,7 +13,7 @@ from sklearn.model_selection import GridSearchCV
 import skvae
 from skvae import VAEAnomalyDetector, VAETransformer
 from skvae._estimators import progress as module
-from skvae._estimators.progress import Progress, Unheard, n_tasks
+from skvae._estimators.progress import NoCallbacks, Progress, n_tasks
 
 SMALL = {
     "hidden_layer_sizes": (16,),
@@ -186,7 +186,7 @@ def test_an_older_scikit_learn_has_no_callbacks(monkeypatch):
 def test_parts_fit_into_the_room_for_them(n_steps):
     begun = []
 
-    class Context(Unheard):
+    class Context(NoCallbacks):
         def subcontext(self, task_name):
             begun.append(task_name)
             return self

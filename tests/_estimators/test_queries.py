@@ -45,7 +45,7 @@ def test_explain_is_relative_to_what_is_normal(model, table):
 
 
 def test_explain_gives_the_largest_part_to_the_odd_cell(table):
-    model = VAETransformer(max_steps=300, hidden_layer_sizes=(32,), random_state=0).fit(table)
+    model = VAETransformer(max_steps=300, members=["plain"], random_state=0).fit(table)
     for j in range(table.shape[1]):
         odd = table[:20].copy()
         odd[:, j] += 4 * table[:, j].std()
@@ -80,7 +80,7 @@ def test_sample_gives_the_container_fitted(table, frame):
 
 @pytest.mark.parametrize("prior", PRIORS)
 def test_samples_look_like_the_training_rows(table, prior):
-    model = VAETransformer(prior=prior, max_steps=300, hidden_layer_sizes=(32,), random_state=0)
+    model = VAETransformer(prior=prior, max_steps=300, members=["plain"], random_state=0)
     rows = model.fit(table).sample(2000, random_state=0)
     np.testing.assert_allclose(
         (rows.mean(axis=0) - table.mean(axis=0)) / table.std(axis=0), 0, atol=0.3

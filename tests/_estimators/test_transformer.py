@@ -21,6 +21,7 @@ def transformer():
     return VAETransformer(
         latent_dim=2,
         hidden_layer_sizes=(32,),
+        members=["plain"],
         max_steps=300,
         learning_rate_init=0.01,
         random_state=0,

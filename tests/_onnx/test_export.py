@@ -21,7 +21,13 @@ from skvae._onnx.inputs import Input
 from skvae._onnx.operators import _lgamma
 from skvae.nn import LIKELIHOODS, POSTERIORS, PRIORS, Gaussian
 
-QUICK = {"max_steps": 5, "hidden_layer_sizes": [4], "n_draws": 3, "random_state": 0}
+QUICK = {
+    "members": ["plain"],
+    "max_steps": 5,
+    "hidden_layer_sizes": [4],
+    "n_draws": 3,
+    "random_state": 0,
+}
 SMALL_PRIOR = {"vamp": {"n_components": 3}, "mixture": {"n_components": 3}}
 CASES = [
     {"posterior": "diagonal", "prior": "vamp"},

@@ -76,7 +76,7 @@ class Likelihood(nn.Module):
         features : Tensor of shape (..., c, n_inputs)
             0 is what the encoder sees of a hidden cell.
         """
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} lacks the method 'featurize'.")
 
     def forward(self, params):
         """Distribution of each cell.
@@ -90,7 +90,7 @@ class Likelihood(nn.Module):
         p : Distribution with batch shape (..., c)
             Has ``log_prob``; for guesses ``mean``, and for intervals of numbers ``cdf``.
         """
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} lacks the method 'forward'.")
 
     def predict(self, average):
         """Best guess of each cell: its mean, or its mode where values have no mean.
@@ -126,7 +126,7 @@ class Likelihood(nn.Module):
 
     def sample(self, params, generator):
         """Draw each cell once; (..., c, n_params) -> (..., c)."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} lacks the method 'sample'.")
 
     def start(self, scale):
         """Begin at a noise of some standard deviation; of families that have a location.
@@ -142,7 +142,7 @@ class Likelihood(nn.Module):
             Outputs of the decoder that, with own weights set here, mean location 0 and
             this scale.
         """
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} lacks the method 'start'.")
 
 
 def draw_like(draw, shape, like, generator):

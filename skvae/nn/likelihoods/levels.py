@@ -78,7 +78,7 @@ class Smoothed(Likelihood):
 
     def _log_masses(self, params):
         """Log probability of each code, in nats; (..., c, n_params) -> (..., c, n_codes)."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} lacks the method '_log_masses'.")
 
     def _noisy(self, log_mass):
         uniform = torch.full_like(log_mass, math.log(self.noise / self.n_codes))
