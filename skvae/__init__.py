@@ -1,22 +1,26 @@
 """Variational autoencoders for anomaly detection in scikit-learn pipelines."""
 
-from ._estimators import (
-    CalibrationWarning,
-    VAEAnomalyDetector,
-    VAETransformer,
-    anomaly_average_precision,
-)
-from ._files import load, save
-from ._onnx import export_onnx, register_onnx
-from ._views import (
-    ExplanationDisplay,
-    ExplanationHeatmapDisplay,
-    LatentSpaceDisplay,
-    ReconstructionDisplay,
-    ScoreDistributionDisplay,
-    TrainingCurveDisplay,
-    report,
-)
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ._estimators import (
+        CalibrationWarning,
+        VAEAnomalyDetector,
+        VAETransformer,
+        anomaly_average_precision,
+    )
+    from ._files import load, save
+    from ._onnx import export_onnx, register_onnx
+    from ._views import (
+        ExplanationDisplay,
+        ExplanationHeatmapDisplay,
+        LatentSpaceDisplay,
+        ReconstructionDisplay,
+        ScoreDistributionDisplay,
+        TrainingCurveDisplay,
+        report,
+    )
 
 __version__ = "0.1.0"
 
@@ -37,3 +41,23 @@ __all__ = [
     "report",
     "save",
 ]
+_FOLDERS = {
+    **dict.fromkeys(["load", "save"], "_files"),
+    **dict.fromkeys(["export_onnx", "register_onnx"], "_onnx"),
+    **dict.fromkeys(["VAEAnomalyDetector", "VAETransformer"], "_estimators"),
+    **dict.fromkeys(["CalibrationWarning", "anomaly_average_precision"], "_estimators"),
+}
+_MODULES = ("datasets", "nn")
+
+
+def __getattr__(name):
+    """Import what is asked for: torch takes seconds, which ``skvae --help`` need not wait for."""
+    if name in _MODULES:
+        return import_module(f".{name}", __name__)
+    if name in __all__:
+        return getattr(import_module(f".{_FOLDERS.get(name, '_views')}", __name__), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__():
+    return sorted({*globals(), *__all__, *_MODULES})

@@ -1,33 +1,14 @@
 """The command line: fit, score, explain, report and export tables in files, and a demonstration."""
 
-import json
 import sys
 import warnings
-from collections import defaultdict
 from contextlib import contextmanager
+from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Literal
 
-import pandas as pd
 import typer
-
-from .. import VAEAnomalyDetector, export_onnx, load, save
-from .. import report as html_report
-from .._estimators import check_settings
-from .._files import check_folder, format_of, read_table_file
-from .blocks import (
-    about,
-    by_block,
-    known_columns,
-    oddest,
-    parts_of_block,
-    scores_of_block,
-    select,
-    text_columns,
-    write_blocks,
-)
-from .demo import demonstrate
 
 __all__ = ["main"]
 
@@ -102,22 +83,7 @@ def fit(
     input_format: InputFormat = None,
 ):
     """Fit a detector to the rows of a table and save it."""
-    with _one_line_errors():
-        check_folder(output)
-        detector = VAEAnomalyDetector(random_state=seed, verbose=sys.stderr.isatty())
-        detector.set_params(**dict(map(_setting, set_)))
-        check_settings(detector)
-        if detector.use_labels:
-            raise ValueError("--set use_labels: the command line takes no labels. Use Python.")
-        with about(table):
-            X = read_table_file(table, format_of(table, input_format))
-            detector.fit(select(X, [name for name in X.columns if name not in exclude], exclude))
-        save(detector.set_params(verbose=0), output)
-        print(
-            f"{_noise_models(detector)}{output}: {len(X):,} rows, "
-            f"{detector.n_features_in_} columns, threshold {-detector.offset_:.6g} nats.",
-            file=sys.stderr,
-        )
+    _run("fit", locals())
 
 
 @app.command(
@@ -138,9 +104,7 @@ def score(
     Scores are the negative of score_samples: higher is odder. The file is read and scored in
     blocks, so it may be larger than the memory.
     """
-    with _one_line_errors():
-        results = by_block(scores_of_block, load(model), keep, table, input_format, block_rows)
-        write_blocks(results, output, output_format)
+    _run("score", locals())
 
 
 @app.command(
@@ -164,9 +128,7 @@ def explain(
     The row's number, counted from 0, comes first, then its score, the negative ELBO; the parts
     of the columns, kl and baseline add up to it.
     """
-    with _one_line_errors():
-        results = by_block(parts_of_block, load(model), keep, table, input_format, block_rows)
-        write_blocks(results if top is None else oddest(results, top), output, output_format)
+    _run("explain", locals())
 
 
 @app.command(epilog="Example: skvae report model.skvae new.csv -o report.html --keep id")
@@ -186,20 +148,7 @@ def report(
 
     A single file that needs no network: rows are sorted, searched and explained in it.
     """
-    with _one_line_errors():
-        if output != "-":
-            check_folder(output)
-        detector = load(model)
-        with about(table):
-            rows = read_table_file(table, format_of(table, input_format), text_columns(detector))
-            X = known_columns(detector, keep, rows)
-            if keep:
-                X = X.set_axis(pd.MultiIndex.from_frame(rows[list(keep)]))
-            title = f"Anomalies in {'standard input' if table == '-' else Path(table).name}"
-            path = None if output == "-" else output
-            page = html_report(detector, X, path, n_rows=top, title=title)
-        if page is not None:
-            print(page)
+    _run("report", locals())
 
 
 @app.command(epilog="Example: skvae export model.skvae -o model.onnx")
@@ -212,8 +161,7 @@ def export(
     Inputs are the table's columns, outputs score_samples, decision_function, predict and
     p_values, as the methods of those names give them. Needs skvae[onnx].
     """
-    with _one_line_errors():
-        export_onnx(load(model), output)
+    _run("export", locals())
 
 
 @app.command(epilog="Example: skvae demo -o thyroid")
@@ -222,27 +170,13 @@ def demo(
     seed: Annotated[int, typer.Option(help="Of the split and the fits.")] = 0,
 ):
     """Find the patients with a condition in a real table, which is embedded."""
+    _run("demo", locals())
+
+
+def _run(command, arguments):
+    """Do what a command is for; what that takes is imported only now."""
     with _one_line_errors():
-        demonstrate(output, seed)
-
-
-def _setting(text):
-    """Name and value of a parameter written as name=JSON; what is no JSON is a string."""
-    name, equals, value = text.partition("=")
-    if not equals:
-        raise ValueError(f"--set {text}: write name=value")
-    try:
-        return name, json.loads(value)
-    except json.JSONDecodeError:
-        return name, value
-
-
-def _noise_models(detector):
-    """Lines that tell which noise model each column has."""
-    columns = defaultdict(list)
-    for column in detector.table_.columns_:
-        columns[column.likelihood].append(str(column.name))
-    return "".join(f"{name}: {', '.join(names)}\n" for name, names in columns.items())
+        getattr(import_module(f"{__package__}.commands"), command)(**arguments)
 
 
 @contextmanager

@@ -1,11 +1,11 @@
 """Files of models and of tables."""
 
-from .atomic import check_folder, replacing
+from .atomic import check_output, replacing
 from .models import load, save
 from .tables import format_of, read_blocks, read_table_file, writing
 
 __all__ = [
-    "check_folder",
+    "check_output",
     "format_of",
     "load",
     "read_blocks",

@@ -1,10 +1,12 @@
 """Files that take the place of others once they are complete."""
 
+import errno
+import os
 from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
-__all__ = ["check_folder", "replacing"]
+__all__ = ["check_folder", "check_output", "replacing"]
 
 
 def check_folder(path):
@@ -14,6 +16,32 @@ def check_folder(path):
         raise IsADirectoryError(f"{path} is a folder: name a file in it.")
     if not path.parent.is_dir():
         raise FileNotFoundError(f"There is no folder {path.parent} for {path.name}.")
+
+
+def check_output(path, inputs):
+    """Raise for an output that no file can be, or that is one of the inputs.
+
+    Parameters
+    ----------
+    path : str
+        "-" for standard output.
+    inputs : sequence of str
+        "-" for standard input.
+
+    Raises
+    ------
+    FileNotFoundError, IsADirectoryError
+        As `check_folder`.
+    ValueError
+        If it is the file of an input, by whatever path or link.
+    """
+    if path == "-":
+        return
+    check_folder(path)
+    for other in inputs:
+        both_exist = other != "-" and os.path.exists(path) and os.path.exists(other)
+        if both_exist and os.path.samefile(path, other):
+            raise ValueError(f"The output {path} is the input {other}: name another file.")
 
 
 @contextmanager
@@ -36,11 +64,15 @@ def replacing(path):
         As `check_folder`.
     """
     check_folder(path)
-    target = Path(path).resolve()
+    try:
+        target = Path(path).resolve()
+    except RuntimeError as error:  # what Python below 3.13 raises
+        raise OSError(errno.ELOOP, "Links lead in a circle", str(path)) from error
     if target.exists() and not target.is_file():
         yield str(target)
         return
-    temporary = target.with_name(f".{target.name}.{uuid4().hex}")
+    # Not by the target's name, which may be as long as a name can be.
+    temporary = target.with_name(f".skvae-{uuid4().hex}")
     try:
         yield str(temporary)
         temporary.replace(target)

@@ -133,6 +133,65 @@ def test_json_lines_may_lack_keys_and_begin_with_a_mark(model, keyed, tmp_path, 
     np.testing.assert_allclose(scores, expected, rtol=1e-9)
 
 
+def by_link(path):
+    link = path.with_name("link.csv")
+    link.symlink_to(path)
+    return link
+
+
+def by_hard_link(path):
+    link = path.with_name("hard.csv")
+    link.hardlink_to(path)
+    return link
+
+
+PATHS = {
+    "itself": lambda path: path,
+    "link": by_link,
+    "hard link": by_hard_link,
+    "detour": lambda path: path.parent / ".." / path.parent.name / path.name,
+}
+COMMANDS = {
+    "fit": lambda model, table, output: ["fit", table, "-o", output, *QUICK],
+    "score": lambda model, table, output: ["score", model, table, "-o", output],
+    "explain": lambda model, table, output: ["explain", model, table, "-o", output],
+    "report": lambda model, table, output: ["report", model, table, "-o", output],
+}
+
+
+@pytest.mark.parametrize("way", PATHS)
+@pytest.mark.parametrize("command", COMMANDS)
+def test_an_output_never_takes_the_place_of_the_table(model, keyed, tmp_path, capsys, command, way):
+    table = tmp_path / "new.csv"
+    keyed.to_csv(table, index=False)
+    before = table.read_bytes()
+    assert run(*COMMANDS[command](model, table, PATHS[way](table))) == 1
+    assert re.match(
+        r"skvae: The output .* is the input .*: name another file", capsys.readouterr().err
+    )
+    assert table.read_bytes() == before
+
+
+@pytest.mark.parametrize("command", ["score", "explain", "report", "export"])
+def test_an_output_never_takes_the_place_of_the_model(model, keyed, tmp_path, capsys, command):
+    table, copied = tmp_path / "new.csv", tmp_path / "copied.skvae"
+    keyed.to_csv(table, index=False)
+    copied.write_bytes(model.read_bytes())
+    tables = [] if command == "export" else [table]
+    assert run(command, copied, *tables, "-o", copied) == 1
+    assert "is the input" in capsys.readouterr().err
+    assert copied.read_bytes() == model.read_bytes()
+
+
+def test_links_in_a_circle_and_names_as_long_as_can_be(model, keyed, tmp_path, capsys):
+    table = tmp_path / "new.csv"
+    keyed.to_csv(table, index=False)
+    (tmp_path / "loop.csv").symlink_to(tmp_path / "loop.csv")
+    assert run("score", model, table, "-o", tmp_path / "loop.csv") == 1
+    assert len(capsys.readouterr().err.splitlines()) == 1
+    assert run("score", model, table, "-o", tmp_path / f"{'x' * 250}.csv") == 0
+
+
 def test_links_and_pipes_are_written_to(model, keyed, tmp_path):
     keyed[:5].to_csv(tmp_path / "new.csv", index=False)
     (tmp_path / "link.csv").symlink_to(tmp_path / "target.csv")
