@@ -7,6 +7,7 @@ from .plain import Reader, Writer
 from .recipe import CANDIDATES, ROBUST, SETTINGS, Recipe, candidate_recipes, robust_recipe
 from .score import draws, latent_means, reconstruct
 from .trainee import Trained, Trainee, TrainingRows, at_rest, tensors
+from .untouched import untouched
 
 __all__ = [
     "CANDIDATES",
@@ -34,4 +35,5 @@ __all__ = [
     "robust_recipe",
     "tensors",
     "unseen",
+    "untouched",
 ]

@@ -24,6 +24,7 @@ from .._engine import (
     robust_recipe,
     tensors,
     unseen,
+    untouched,
 )
 from .._table import EncodedTable, TableEncoder
 from .device import scoring_device, training_device
@@ -114,6 +115,7 @@ class BaseVAE(CallbackSupportMixin, State):
         Names of the columns, where X had names that are all strings.
     """
 
+    @untouched
     def fit(self, X: ArrayLike, y: ArrayLike | None = None) -> Self:
         """Fit the model to the rows of a table.
 
@@ -144,6 +146,7 @@ class BaseVAE(CallbackSupportMixin, State):
             self._fit(X, y)
         return self
 
+    @untouched
     def partial_fit(self, X: ArrayLike, y: ArrayLike | None = None) -> Self:
         """Go on with the training by one pass over a block of rows.
 

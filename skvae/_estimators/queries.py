@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from .._engine import Density, by_chunk, latent_means
+from .._engine import Density, by_chunk, latent_means, untouched
 from .._table import read_table
 from .checks import integer, real
 from .device import scoring_device
@@ -24,6 +24,7 @@ BOUNDS = {"elbo": Density.elbo, "iwae": Density.importance_bound}
 class Queries(Parameters):
     """Scores, explanations, expectations and draws of a fitted estimator."""
 
+    @untouched
     def score_samples(self, X: ArrayLike) -> np.ndarray:
         """Bound on the log density of each row, in nats; higher is more normal.
 
@@ -49,6 +50,7 @@ class Queries(Parameters):
         raw = self._read(X)
         return self._over(raw, self._bound(self._density()))
 
+    @untouched
     def negative_elbo(self, X: ArrayLike) -> np.ndarray:
         """Negative evidence lower bound of each row in nats: the anomaly score.
 
@@ -69,6 +71,7 @@ class Queries(Parameters):
         raw = self._read(X)
         return -self._over(raw, self._density().elbo)
 
+    @untouched
     def explain(self, X: ArrayLike, return_rest: bool = False) -> Any:
         """Which columns make a row odd, in nats.
 
@@ -113,6 +116,7 @@ class Queries(Parameters):
             rest = pd.DataFrame(rest, index=_index(X), columns=["kl", "baseline"])
         return (parts, rest) if return_rest else parts
 
+    @untouched
     def codes(self, X: ArrayLike) -> np.ndarray:
         """Latent code of each row: the mean of its posterior q(z | x) under the main model.
 
@@ -135,6 +139,7 @@ class Queries(Parameters):
             raw, lambda rows: latent_means(self.model_, rows.values, rows.observed, device)
         )
 
+    @untouched
     def expected(self, X: ArrayLike, coverage: float = 0.9) -> pd.DataFrame:
         """Value and interval that the model expects of each cell, given the row's others.
 
@@ -204,6 +209,7 @@ class Queries(Parameters):
         """
         return float(-self.negative_elbo(X).mean())
 
+    @untouched
     def sample(
         self, n_samples: int = 1, random_state: int | np.random.RandomState | None = None
     ) -> np.ndarray | pd.DataFrame:
@@ -237,6 +243,7 @@ class Queries(Parameters):
             cells = self.model_.likelihood.sample(params, generator).numpy()
         return self.table_.rows(cells)
 
+    @untouched
     def impute(
         self,
         X: ArrayLike,

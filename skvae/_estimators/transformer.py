@@ -6,7 +6,7 @@ from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted
 
-from .._engine import reconstruct
+from .._engine import reconstruct, untouched
 from .base import BaseVAE
 from .device import scoring_device
 from .parameters import documented
@@ -64,6 +64,7 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE)
         """
         return self.codes(X)
 
+    @untouched
     def inverse_transform(self, X: ArrayLike) -> np.ndarray:
         """Rows that latent codes stand for: the decoder's best guess of each cell.
 

@@ -6,6 +6,7 @@ import random
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from copy import copy, deepcopy
 from itertools import product
 
@@ -118,20 +119,44 @@ def test_nothing_global_changes(table):
     assert global_state() == before
 
 
-@pytest.fixture
-def double_precision():
+@contextmanager
+def of_double_precision():
     before = torch.get_default_dtype()
     torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(before)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
 
 
+SET = {
+    "no gradients": torch.no_grad,
+    "inference": torch.inference_mode,
+    "double precision": of_double_precision,
+    "another device": lambda: torch.device("meta"),
+    "numpy's errors": lambda: np.errstate(all="raise"),
+}
+
+
+@pytest.mark.parametrize("setting", SET.values(), ids=SET)
 @pytest.mark.parametrize("prior", PRIORS)
-@pytest.mark.usefixtures("double_precision")
-def test_any_default_dtype_of_torch_will_do(table, prior):
-    detector = VAEAnomalyDetector(prior=prior, divergence="mmd", **SMALL).fit(table)
-    assert np.isfinite(detector.decision_function(table)).all()
-    assert detector.sample(2).dtype == np.float64
+def test_what_is_set_around_changes_nothing(holed, prior, setting):
+    rows = np.where(np.arange(holed.size).reshape(holed.shape) == 7, 1e-310, holed)
+
+    def answers():
+        params = SMALL | {"likelihoods": {2: "spike_slab"}, "prior": prior}
+        model = VAETransformer(**params, divergence="mmd").fit(rows)
+        model.partial_fit(rows[:100])
+        codes = model.transform(rows)
+        tables = (model.explain(rows), model.sample(9, random_state=0), model.impute(rows))
+        return [model.score_samples(rows), codes, model.inverse_transform(codes), *tables]
+
+    expected, before = answers(), torch.get_default_dtype()
+    with setting():
+        found = answers()
+    assert torch.get_default_dtype() == before
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 def fit_and_count_threads(X):
