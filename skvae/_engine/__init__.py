@@ -6,8 +6,8 @@ from .monitor import EVALUATION_SIZE, check_convergence
 from .plain import Reader, Writer
 from .recipe import CANDIDATES, ROBUST, SETTINGS, Recipe, candidate_recipes, robust_recipe
 from .score import draws, latent_means, reconstruct
+from .surroundings import untouched
 from .trainee import Trained, Trainee, TrainingRows, at_rest, tensors
-from .untouched import untouched
 
 __all__ = [
     "CANDIDATES",

@@ -1,10 +1,12 @@
 """Tables in files: read and written block by block, so that they may exceed the memory."""
 
 import bz2
+import csv
 import gzip
 import io
 import json
 import lzma
+import re
 import sys
 import warnings
 import zlib
@@ -128,11 +130,27 @@ def read_table_file(path, name, texts=()):
 
 def _csv_blocks(path, n_rows, texts):
     options = {"chunksize": n_rows, "low_memory": False, "dtype": dict.fromkeys(texts, str)}
-    # index_col: or fields that are more than the header's would move all columns by one.
-    with _text(path) as file, pd.read_csv(file, index_col=False, **options) as blocks:
-        for block in blocks:
-            _check_separator(block.columns)
-            yield block
+    with _text(path) as file:
+        reader = csv.reader(file)
+        options |= {"names": _header(reader), "header": None}
+        try:
+            # index_col: or fields that are more than the header's would move all columns by one.
+            with pd.read_csv(file, index_col=False, **options) as blocks:
+                yield from blocks
+        except pd.errors.ParserError as error:  # which counts lines from the header on
+            raise pd.errors.ParserError(
+                re.sub(r"line (\d+)", lambda m: f"line {int(m[1]) + reader.line_num}", str(error))
+            ) from error
+
+
+def _header(reader):
+    """Names in the first line of a CSV file; pandas would give a repeated one another name."""
+    names = next(filter(None, reader), [])
+    _check_separator(names)
+    for name in names:
+        if name and names.count(name) > 1:
+            raise ValueError(f"its header has the name {name!r} more than once. Rename the others.")
+    return [name or f"Unnamed: {place}" for place, name in enumerate(names)]
 
 
 def _check_separator(names):

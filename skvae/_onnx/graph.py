@@ -123,13 +123,14 @@ class Encoding(nn.Module):
         self.order = torch.tensor(places[table.order_])
         self.seen = torch.tensor(table.order_)
         self.masked = torch.tensor(table.masked_)
+        self.known = torch.tensor(~np.isin(np.arange(len(columns)), table.unknown_))
 
     def forward(self, cells):
         """Encode cells; say with 1.0 which are observed, and the log of the Jacobian in nats.
 
         (n, n_columns) -> (n, n_columns + n_masked) twice, and (n,).
         """
-        holes = cells.isnan()
+        holes = cells.isnan() | ~self.known
         cells = torch.where(holes, 0.0, cells)
         values = cells * self.powers[0] * self.powers[1]
         values = ((values - self.locs) / self.scales).clamp(-FARTHEST, FARTHEST)

@@ -34,6 +34,9 @@ class TableEncoder:
         In the user's order.
     order_ : ndarray of shape (n_columns,)
         Position in the user's table of each of the model's columns.
+    unknown_ : ndarray of shape (n_unknown,)
+        Columns without a single cell in training, of which nothing is known: all their cells
+        count as missing.
     masked_ : ndarray of shape (n_masked,)
         Columns whose holes are modelled too: with ``missing="model"`` those that had some
         in training. Each adds a flag, 1 where the cell is missing, after the model's
@@ -78,7 +81,7 @@ class TableEncoder:
         Raises
         ------
         ValueError
-            If a column holds values outside its noise model's domain.
+            If a column holds values outside its noise model's domain, or no cell is observed.
         """
         self._is_frame = raw.is_frame
         self.columns_ = [
@@ -95,8 +98,12 @@ class TableEncoder:
         rank = list(self.families).index
         keys = [(rank(column.likelihood), column.n_codes) for column in self.columns_]
         self.order_ = np.array(sorted(range(len(keys)), key=keys.__getitem__))
-        has_holes = np.isnan(raw.values).any(axis=0)
-        self.masked_ = np.flatnonzero(has_holes & (self.missing == "model"))
+        holes = np.isnan(raw.values)
+        self.unknown_ = np.flatnonzero(holes.all(axis=0))
+        if len(self.unknown_) == len(self.columns_):
+            raise ValueError("X has no observed cell: there is nothing to learn from it.")
+        has_some = holes.any(axis=0) & ~holes.all(axis=0)
+        self.masked_ = np.flatnonzero(has_some & (self.missing == "model"))
         return self._keep_units()
 
     @property
@@ -185,6 +192,7 @@ class TableEncoder:
             values = ((values - self._locs) / self._scales).clip(-FARTHEST, FARTHEST)
         for j, column, domain in self._bent():
             values[:, j] = domain.encode(values[:, j], raw, j, column)
+        values[:, self.unknown_] = np.nan
         holes = np.isnan(raw.values[:, self.masked_])
         values = np.column_stack([np.take(values, self.order_, axis=1), holes])
         observed = ~np.isnan(values)

@@ -26,7 +26,7 @@ def read_table(X, *, min_rows=1):
     Parameters
     ----------
     X : array-like or DataFrame of shape (n, n_columns)
-        Numbers, booleans, strings and categories; a pandas or polars DataFrame.
+        Numbers, booleans, strings and categories; a pandas or polars DataFrame, or an Arrow table.
     min_rows : int, default=1
 
     Returns
@@ -76,11 +76,13 @@ def read_table(X, *, min_rows=1):
 
 
 def as_pandas(X):
-    """X as a pandas DataFrame, or None if it is no DataFrame; pandas or polars."""
+    """X as a pandas DataFrame, or None if it is no DataFrame; pandas, polars or Arrow."""
     if hasattr(X, "iloc") and hasattr(X, "columns"):
         return X
     if hasattr(X, "get_columns"):  # polars
         return pd.DataFrame({series.name: _polars_cells(series) for series in X.get_columns()})
+    if hasattr(X, "column_names") and hasattr(X, "to_pandas"):  # Arrow
+        return X.to_pandas(integer_object_nulls=True)
     if hasattr(X, "collect_schema"):
         raise TypeError("X is a polars LazyFrame: pass X.collect().")
     return None
@@ -102,6 +104,11 @@ def _check_names(names):
     """Raise for a table without columns, and for names that two columns share."""
     if len(names) == 0:
         raise ValueError("X has 0 columns. Pass one at least.")
+    if names.hasnans:
+        raise ValueError(
+            f"The column at {int(np.argmax(names.isna()))} has no name. Give it one, for example "
+            "by X.rename(columns=str)."
+        )
     if not names.is_unique:
         name = names[names.duplicated()][0]
         places = ", ".join(map(str, np.flatnonzero(names == name)))

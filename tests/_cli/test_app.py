@@ -133,6 +133,12 @@ def test_json_lines_may_lack_keys_and_begin_with_a_mark(model, keyed, tmp_path, 
     np.testing.assert_allclose(scores, expected, rtol=1e-9)
 
 
+def test_a_repeated_name_in_a_header_is_refused(model, tmp_path, capsys):
+    (tmp_path / "twice.csv").write_text("a,b,a\n1,2,3\n")
+    assert run("fit", tmp_path / "twice.csv", "-o", tmp_path / "m.skvae") == 1
+    assert "its header has the name 'a' more than once" in capsys.readouterr().err
+
+
 def by_link(path):
     link = path.with_name("link.csv")
     link.symlink_to(path)

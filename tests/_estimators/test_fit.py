@@ -2,6 +2,7 @@
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from common import CONTINUOUS, SMALL, WEIGHTS, all_scores, in_domain
 from sklearn.datasets import load_breast_cancer
@@ -27,6 +28,7 @@ def test_holes_hardly_change_the_ranking():
     assert np.mean(with_holes) == pytest.approx(whole, abs=0.02)
 
 
+@pytest.mark.filterwarnings("ignore:No cell of")
 @pytest.mark.parametrize("likelihood", CONTINUOUS)
 def test_scores_are_finite_whatever_is_missing_or_huge(table, likelihood):
     table = in_domain(table, likelihood)
@@ -183,3 +185,39 @@ def test_whole_numbers_are_imputed_and_drawn_whole():
     for filled in (model.sample(20), model.impute(holed), *model.impute(holed, n_draws=2)):
         assert (filled["n"] % 1 == 0).all()
         assert (filled["x"] % 1 != 0).all()
+
+
+# Columns of which nothing is known, and tables of Arrow.
+
+
+@pytest.mark.parametrize("missing", ["ignore", "model"])
+def test_a_column_without_any_cell_is_named_and_adds_nothing_later(table, missing):
+    X = np.column_stack([table, np.full(len(table), np.nan)])
+    detector = VAEAnomalyDetector(**SMALL, missing=missing)
+    with pytest.warns(UserWarning, match="No cell of 5 is observed .* Leave it out"):
+        detector.fit(X)
+    filled = np.column_stack([table, np.arange(len(table))])
+    np.testing.assert_array_equal(detector.score_samples(filled), detector.score_samples(X))
+    assert (detector.explain(filled)[:, 5] == 0).all()
+    np.testing.assert_array_equal(detector.impute(filled), filled)
+
+
+def test_a_table_without_any_cell_is_refused(table):
+    with pytest.raises(ValueError, match="X has no observed cell"):
+        VAEAnomalyDetector(**SMALL).fit(np.full_like(table, np.nan))
+
+
+def test_tables_of_arrow_are_read_by_their_names(frame):
+    X = frame.reset_index(drop=True).assign(n=pd.array([1, None, 3, 4] * 100, "Int64"))
+    arrow = pa.Table.from_pandas(X)
+    one, other = (VAEAnomalyDetector(**SMALL).fit(each) for each in (X, arrow))
+    assert list(other.feature_names_in_) == list(X.columns)
+    np.testing.assert_array_equal(one.score_samples(X), other.score_samples(arrow))
+    np.testing.assert_array_equal(one.score_samples(arrow), other.score_samples(X))
+
+
+@pytest.mark.parametrize("names", [[None, 1.5], ["a", np.nan]])
+def test_a_column_without_a_name_is_refused_by_its_place(names):
+    X = pd.DataFrame(np.random.default_rng(0).normal(size=(40, 2)), columns=names)
+    with pytest.raises(ValueError, match=r"The column at [01] has no name\. .* X.rename"):
+        VAEAnomalyDetector(**SMALL).fit(X)
