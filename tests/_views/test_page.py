@@ -185,6 +185,7 @@ def test_any_table_that_can_be_scored_has_a_report(holed, contain):
     assert data["labels"] is None
 
 
+@pytest.mark.filterwarnings("ignore:No cell of")
 def test_columns_that_hold_little_are_told_as_well():
     X = pd.DataFrame({"empty": np.nan, "same": 2.0, "far": [-1.7e308, 1.7e308] * 15})
     detector = skvae.VAEAnomalyDetector(**SMALL).fit(X)
