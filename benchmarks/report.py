@@ -206,9 +206,10 @@ def fit_time_section():
     """Seconds to fit all tables, method beside method."""
     return (
         "## Fit time\n\n`python benchmarks/fit_time.py --data DIR`: all tables, novelty, seed 0, "
-        f"two threads, the methods in turn table by table. These are the 28 tables and defaults before "
-        f"the choice among candidates; with the present ones skvae took 1.21 of PyOD's VAE on the "
-        f"first fifteen tables, on one thread of a busy machine.\n\n{markdown(fit_times())}\n"
+        "two threads, the methods in turn table by table. These are the 28 tables and defaults "
+        "before the choice among candidates; with the present ones skvae took 1.21 of PyOD's VAE "
+        "on the first fifteen tables, on one thread of a busy machine.\n\n"
+        f"{markdown(fit_times())}\n"
     )
 
 
