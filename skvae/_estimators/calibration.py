@@ -105,6 +105,7 @@ def scores_by_fold(estimator, X, y, known, n_folds, random_state):
     splits = [(np.delete(np.arange(len(known)), test), test) for test in tests]
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "No cell of")  # a fold may lack those of a whole column
+        warnings.simplefilter("ignore", CalibrationWarning)  # no threshold of a fold is kept
         cross_validate(estimator, X, y, cv=splits, scoring=note, error_score="raise")
     return np.concatenate(scores)
 
