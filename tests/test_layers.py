@@ -39,7 +39,10 @@ ALLOWED = {
         *("numpy", "pandas", "scipy", "sklearn", "torch"),
     },
     # numbers in, numbers out
-    "_engine": {"_table", "nn", "numpy", "pandas", "scipy", "sklearn", "torch", "tqdm"},
+    "_engine": {
+        *("_table", "nn"),
+        *("numpy", "pandas", "scipy", "sklearn", "threadpoolctl", "torch", "tqdm"),
+    },
     "_table": {"numpy", "pandas", "scipy", "sklearn"},
     "nn": {"scipy", "torch"},  # scipy: distribution functions that torch lacks
 }

@@ -6,7 +6,7 @@ from functools import partial
 import numpy as np
 import torch
 
-from .blocks import blockwise
+from .blocks import by_model
 
 __all__ = ["expect", "guess"]
 
@@ -101,7 +101,7 @@ def _averages(decode, members, x, observed, eps, device):
     """
     weighted = []
     for weight, model in members:
-        params = torch.from_numpy(blockwise(decode, model, x, observed, eps, device))
+        params = torch.from_numpy(by_model(decode, model, x, observed, eps, device))
         weighted.append((weight, model.likelihood.distributions(params.transpose(0, 1))))
     n_blocks = len(members[0][1].likelihood.blocks)
     return [

@@ -12,6 +12,7 @@ from .recipe import ROBUST
 __all__ = ["Member", "as_frame", "chosen", "kept", "unseen"]
 
 
+_HASHED_ROWS = 65_536  # at a time
 _FEWEST_JUDGES = 20  # that differ from every fitted row
 
 
@@ -118,10 +119,21 @@ def unseen(judges, fitted):
     unseen : bool ndarray of shape (len(judges.values),)
         All True where hardly any would be left.
     """
-    seen = set(_as_bytes(fitted)) if len(judges.values) else set()
-    are_unseen = np.array([row not in seen for row in _as_bytes(judges)], dtype=bool)
+    are_unseen = ~pd.Series(_hashes(judges)).isin(_hashes(fitted)).to_numpy()
     return are_unseen if are_unseen.sum() >= _FEWEST_JUDGES else np.ones_like(are_unseen)
 
 
-def _as_bytes(table):
-    return [row.tobytes() for row in np.hstack([table.values, table.observed])]
+def _hashes(table):
+    """One integer a row, other ones for rows that differ but by chance, one in 2**64."""
+    rng = np.random.default_rng(0)
+    factors = 2 * rng.integers(2**63, size=(2, table.values.shape[1]), dtype=np.uint64) + 1
+    starts = range(0, len(table.values), _HASHED_ROWS)
+    parts = [_hashes_of_chunk(table.take(slice(at, at + _HASHED_ROWS)), *factors) for at in starts]
+    return np.concatenate([np.empty(0, np.uint64), *parts])
+
+
+def _hashes_of_chunk(table, of_values, of_observed):
+    cells = np.ascontiguousarray(table.values, dtype=np.float64).view(np.uint64)
+    # The low half of a round number is 0: the high one has to reach the low bits, too.
+    mixed = np.einsum("ij,j->i", cells ^ (cells >> np.uint64(32)), of_values)
+    return mixed + np.einsum("ij,j->i", table.observed.astype(np.uint64), of_observed)

@@ -2,10 +2,11 @@
 
 import math
 import warnings
-from copy import deepcopy
 
 import torch
 from sklearn.exceptions import ConvergenceWarning
+
+from .kernel import kernel_for
 
 __all__ = [
     "EVALUATION_SIZE",
@@ -67,6 +68,8 @@ class Monitor:
     Parameters
     ----------
     model : VAE
+    weights : Tensor of shape (n_weights,)
+        All of the model's, which are parts of it.
     held_out : (x, observed), each a Tensor of shape (m, n_columns)
     schedule : Schedule
     patience : int or None
@@ -78,11 +81,15 @@ class Monitor:
     Attributes
     ----------
     history : dict of str to list
+    highest : float
+        Of the held-out ELBOs; minus infinity where there is none.
     """
 
-    def __init__(self, model, held_out, schedule, patience, not_before, generator):
+    def __init__(self, model, weights, held_out, schedule, patience, not_before, generator):
         self.history = {"step": [], "train": [], "validation": []}
-        self._model, self._schedule = model, schedule
+        self.highest = -math.inf
+        self._model, self._now, self._schedule = model, weights, schedule
+        self._kernel = kernel_for(model)
         self._patience = math.inf if patience is None or len(held_out[0]) == 0 else patience
         self._not_before = not_before
         self._x, self._observed = (part[:EVALUATION_SIZE] for part in held_out)
@@ -94,7 +101,7 @@ class Monitor:
         self._every = math.ceil(schedule.end / N_EVALUATIONS)
         self._batch_elbos = []
         self._best, self._weights, self._n_without_rise = -math.inf, None, 0
-        self._good = deepcopy(model.state_dict())
+        self._good = weights.clone()
         self._start = -math.inf, None
 
     def record(self, step, batch_elbo):
@@ -112,7 +119,7 @@ class Monitor:
 
     def return_to_good(self):
         """Give the model the last weights that were judged and finite."""
-        self._model.load_state_dict(self._good)
+        self._now.copy_(self._good)
 
     def restore_best(self):
         """Give the model the best weights judged, or leave it where nothing judges.
@@ -122,18 +129,18 @@ class Monitor:
         start, weights = self._start
         weights = weights if start > self._best else self._weights
         if weights is not None:
-            self._model.load_state_dict(weights)
+            self._now.copy_(weights)
 
     def _judge(self, step):
         batch_elbo = float(torch.stack(self._batch_elbos).mean())
         self._batch_elbos.clear()
-        state = self._model.state_dict()
-        if not (math.isfinite(batch_elbo) and all(w.isfinite().all() for w in state.values())):
+        if not (math.isfinite(batch_elbo) and self._now.isfinite().all()):
             return False
-        self._good = deepcopy(state)
+        self._good = self._now.clone()
         held_out_elbo = self._held_out_elbo()
         for key, value in zip(self.history, (step, batch_elbo, held_out_elbo), strict=True):
             self.history[key].append(value)
+        self.highest = max(self.highest, held_out_elbo)
         annealing = self._schedule.is_annealing(step)
         begins_to_fall = annealing and not self._schedule.is_annealing(step - self._every)
         if step == 1:
@@ -153,8 +160,13 @@ class Monitor:
     def _held_out_elbo(self):
         if len(self._x) == 0:
             return math.nan
-        terms = self._model(self._x, self._observed, self._observed, self._eps)
-        return float(terms.log_weight().mean())
+        kernel, observed = self._kernel, self._observed
+        if kernel is None:
+            terms = self._model(self._x, observed, observed, self._eps)
+            return float(terms.log_weight().mean())
+        eps = self._eps.squeeze(1).T
+        log_prob, minus_kl = kernel.terms(kernel.prior(), self._x.T, observed.T, eps)
+        return float((log_prob.sum(0) + minus_kl).mean())
 
 
 def check_convergence(history):

@@ -115,6 +115,10 @@ class Recipe(NamedTuple):
         decided = {"batch_size": batch_size, "max_steps": n_steps, "passes": 0}
         return self._replace(**decided, most_codes=most_codes, hidden_rows=hidden_rows)
 
+    def architecture(self):
+        """Return what of the recipe says how a model is built, as something hashable."""
+        return repr(self._replace(**dict.fromkeys(_OF_TRAINING)))
+
     def model(self, blocks, examples, seed):
         """Build an untrained model.
 
@@ -159,6 +163,11 @@ class Recipe(NamedTuple):
         )
 
 
+# Fields that say how a model is trained, not how it is built.
+_OF_TRAINING = (
+    *("divergence", "divergence_weight", "beta", "capacity", "learning_rate_init", "batch_size"),
+    *("max_steps", "n_iter_no_change", "passes", "hidden_rows", "trimming"),
+)
 SETTINGS = tuple(name for name in Recipe._fields if name not in Recipe._field_defaults)
 
 

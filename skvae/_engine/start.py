@@ -13,6 +13,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture
 
 from ..nn import LinearModel
+from .threads import one_thread, one_thread_of_blas
 
 __all__ = ["factor_analysis", "start"]
 
@@ -21,6 +22,7 @@ LARGEST_PRECISE = 64  # columns up to which singular values are not drawn at ran
 SMALLEST_VARIANCE = 1e-4  # of a column's noise, in its unit
 SMALLEST_EIGENVALUE = 1e-6  # of a covariance, in the columns' unit
 REGULARIZATION = 0.02  # added to the variances of the codes' mixture
+TOLERANCE = 1e-2  # nats of two rows a column, from one step to the next
 CODES = 2_000  # that the mixture is fitted to
 ROWS_A_NORMAL = 5  # codes for each normal of the mixture, at least
 
@@ -42,6 +44,11 @@ def start(model, x, observed, scale, generator, seed):
     seed : int
         Of what scikit-learn draws.
     """
+    with one_thread(), one_thread_of_blas():
+        _start(model, x, observed, scale, generator, seed)
+
+
+def _start(model, x, observed, scale, generator, seed):
     visible = observed.to(x.dtype)
     located = model.likelihood.featurize(x, visible)[:, model.likelihood.locations()]
     if located.shape[1] > 0:
@@ -88,7 +95,7 @@ def factor_analysis(rows, n_components, scale, seed):
     root = np.sqrt(n_columns * values.clip(SMALLEST_EIGENVALUE)) * vectors
     model = FactorAnalysis(
         n_components,
-        tol=1e-4,
+        tol=TOLERANCE,
         svd_method="lapack" if n_columns <= LARGEST_PRECISE else "randomized",
         random_state=seed,
     )

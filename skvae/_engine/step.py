@@ -4,62 +4,114 @@ import math
 from functools import partial
 
 import torch
-from torch import nn
 from torch.nn.functional import softplus
 
 from .kernel import kernel_for
 
-__all__ = ["adam", "gradient_of", "update"]
+__all__ = ["AdamW", "gradient_of", "update"]
 
 
 HIDDEN_CELLS = 0.5  # largest share of cells hidden in such a row
 REPELLED_ROWS = 64  # known anomalies in a step, drawn with replacement
 REPELLED_BY = 3.0  # nats below the median where one may rest, times the root of the columns
 FARTHEST_REPELLED = 1e4  # units from a column's centre; cells beyond are moved there
+WEIGHT_DECAY = 1e-4
 GRADIENT_NORM = 10.0  # bound on the gradient's norm, times the root of the columns
 
 
-def adam(model, learning_rate):
-    """Optimiser of all weights of a model, which become parts of one vector.
+class AdamW:
+    """Adam with decoupled weight decay, of all weights of a model.
 
-    So do their gradients: a step, and its norm, is then one operation each.
+    They become parts of one vector, and so do their gradients: a step, and its norm, is then one
+    operation each.
+
+    Parameters
+    ----------
+    model : VAE
+
+    Attributes
+    ----------
+    weights : Tensor of shape (n_weights,)
+    state : dict of str to Tensor
+        Running means of the gradient and of its square, and the number of steps.
+
+    References
+    ----------
+    Loshchilov and Hutter, "Decoupled Weight Decay Regularization", 2019, arXiv:1711.05101.
     """
-    parameters = list(model.parameters())
-    sizes = [parameter.numel() for parameter in parameters]
-    whole = nn.Parameter(torch.cat([parameter.detach().flatten() for parameter in parameters]))
-    whole.grad = torch.zeros_like(whole)
-    parts = zip(parameters, whole.data.split(sizes), whole.grad.split(sizes), strict=True)
-    for parameter, part, slope in parts:
-        parameter.data = part.view(parameter.shape)
-        parameter.grad = slope.view(parameter.shape)
-    return torch.optim.AdamW([whole], lr=learning_rate, weight_decay=1e-4, fused=True)
+
+    def __init__(self, model):
+        parameters = list(model.parameters())
+        sizes = [parameter.numel() for parameter in parameters]
+        self.weights = torch.cat([parameter.detach().flatten() for parameter in parameters])
+        self._gradient = torch.zeros_like(self.weights)
+        parts = zip(parameters, self.weights.split(sizes), self._gradient.split(sizes), strict=True)
+        for parameter, part, slope in parts:
+            parameter.data = part.view(parameter.shape)
+            parameter.grad = slope.view(parameter.shape)
+        self.state = {
+            "mean": torch.zeros_like(self.weights),
+            "square": torch.zeros_like(self.weights),
+            "n_steps": torch.zeros((), device=self.weights.device),
+        }
+
+    def load_state(self, state):
+        """Go on from the `state` of another, of equal size."""
+        for name, value in self.state.items():
+            value.copy_(state[name])
+
+    def begin_anew(self):
+        """Forget the gradients so far."""
+        for value in self.state.values():
+            value.zero_()
+
+    def zero_grad(self):
+        """Set the gradient to 0."""
+        self._gradient.zero_()
+
+    @torch.no_grad()
+    def step(self, learning_rate, largest_norm):
+        """Move the weights by their gradient, which is shortened to a norm if it is longer.
+
+        The fused step is called as such: ``torch.optim`` imports torch's compiler, a second long.
+        """
+        mean, square, n_steps = self.state.values()
+        n_steps += 1
+        torch._fused_adamw_(
+            *([self.weights], [self._gradient], [mean], [square], [], [n_steps]),
+            lr=learning_rate,
+            beta1=0.9,
+            beta2=0.999,
+            weight_decay=WEIGHT_DECAY,
+            eps=1e-8,
+            amsgrad=False,
+            maximize=False,
+            grad_scale=(self._gradient.norm() / largest_norm).clamp_min_(1.0).float(),
+        )
 
 
-def update(optimizer, gradient, batch, objective, hidden_rows):
+def update(optimizer, gradient, batch, objective, *, learning_rate, hidden_rows):
     """Take one step of the optimiser; return the mean ELBO of the batch before it.
 
     Parameters
     ----------
-    optimizer : torch.optim.Optimizer
-        Of `adam`.
+    optimizer : AdamW
     gradient : callable
         Of `gradient_of`.
     batch : (x, observed), each a Tensor of shape (n, n_columns)
     objective : Objective
         With the capacity of this step.
-    hidden_rows : float in [0, 1]
+    learning_rate : float or Tensor
+    hidden_rows : float or Tensor in [0, 1]
         As in `noise`.
 
     Returns
     -------
     elbo : Tensor, scalar
     """
-    optimizer.zero_grad(set_to_none=False)
+    optimizer.zero_grad()
     elbo = gradient(*batch, objective, hidden_rows)
-    (whole,) = optimizer.param_groups[0]["params"]
-    clip = GRADIENT_NORM * math.sqrt(batch[0].shape[1])
-    torch.nn.utils.clip_grad_norm_([whole], clip)
-    optimizer.step()
+    optimizer.step(learning_rate, GRADIENT_NORM * math.sqrt(batch[0].shape[1]))
     return elbo.mean()
 
 
@@ -78,11 +130,13 @@ def gradient_of(model, objective, repelled, generator):
     gradient : callable
         Of (x, observed, objective, hidden_rows): writes the gradient into the weights, and
         returns the ELBO of each row.
+    is_written_out : bool
+        Whether autograd has no part in it.
     """
     kernel = kernel_for(model)
     if kernel is not None and repelled is None and objective.is_weighted_elbo():
-        return partial(_written_out, kernel, generator)
-    return partial(_by_autograd, model, repelled, generator)
+        return partial(_written_out, kernel, generator), kernel.noise.is_written_out
+    return partial(_by_autograd, model, repelled, generator), False
 
 
 def _written_out(kernel, generator, x, observed, objective, hidden_rows):
@@ -129,14 +183,18 @@ def noise(model, x, observed, hidden_rows, generator):
         1 where a cell is there, and where the encoder sees it too.
     eps : Tensor of shape (n, latent_dim)
     """
-    (n, _), device = x.shape, generator.device
-    shape = (n, model.latent_dim)
-    eps = torch.randn(shape, generator=generator, device=device, dtype=x.dtype)
-    share = HIDDEN_CELLS * torch.rand((n, 1), generator=generator, device=device)
-    share *= torch.rand((n, 1), generator=generator, device=device) < hidden_rows
-    visible = torch.rand(x.shape, generator=generator, device=device) >= share
+    n, n_columns = x.shape
+    draw = partial(_feature_major, n, generator, x.dtype)
+    share = HIDDEN_CELLS * draw(torch.rand, 1)
+    share *= draw(torch.rand, 1) < hidden_rows
+    visible = draw(torch.rand, n_columns) >= share
     observed = observed.to(x.dtype)
-    return observed, visible * observed, eps
+    return observed, visible * observed, draw(torch.randn, model.latent_dim)
+
+
+def _feature_major(n, generator, dtype, draw, width):
+    """Draw (n, width) numbers, those of a column beside each other in memory."""
+    return draw((width, n), generator=generator, device=generator.device, dtype=dtype).T
 
 
 def repulsion(model, x, observed, elbo, hidden_rows, generator):

@@ -5,30 +5,33 @@ from typing import Any, NamedTuple
 
 import torch
 
-from .._table import EncodedTable
 from ..nn import VAE
 from .recipe import Recipe
-from .training import pass_over, train
+from .training import Training, pass_over
 
 __all__ = ["Trained", "Trainee", "TrainingRows", "at_rest", "tensors"]
 
 
 class TrainingRows(NamedTuple):
-    """Encoded rows that a training sees.
+    """Encoded rows that a training sees, as tables or as tensors.
 
     Attributes
     ----------
-    fitted : EncodedTable
+    fitted : EncodedTable or (x, observed)
         What the weights are fitted to.
-    judges : EncodedTable
+    judges : EncodedTable or (x, observed)
         Held-out rows; may be empty.
-    repelled : EncodedTable
+    repelled : EncodedTable or (x, observed)
         Known anomalies; may be empty.
     """
 
-    fitted: EncodedTable
-    judges: EncodedTable
-    repelled: EncodedTable
+    fitted: Any
+    judges: Any
+    repelled: Any
+
+    def tensors(self, device):
+        """Cells and which are observed, each part a pair of tensors in float32 on a device."""
+        return TrainingRows(*(tensors(part, device, torch.float32) for part in self))
 
     def unjudged(self):
         """Return the same rows without the judges."""
@@ -51,40 +54,59 @@ class Trainee(NamedTuple):
     recipe: Recipe
     model: VAE
 
-    def train(self, rows, device, seed, steps=None, verbose=0):
-        """Train the model in place.
+    def begin(self, rows, seed, verbose=0):
+        """Make a training of the model, in place, that has taken no step yet.
 
         Parameters
         ----------
         rows : TrainingRows
-        device : torch.device
+            Of tensors.
         seed : int
-        steps, verbose
-            As in `training.train`.
+        verbose
+            As in `Training`.
+
+        Returns
+        -------
+        training : Training
+        """
+        shared = self._shared(rows, seed)  # moves the model to where the rows are
+        return Training(
+            *(self.model, rows.fitted, rows.judges),
+            max_steps=self.recipe.max_steps,
+            n_iter_no_change=self.recipe.n_iter_no_change,
+            verbose=verbose,
+            **shared,
+        )
+
+    def train(self, rows, seed):
+        """Train the model in place by all its steps, without judges; parameters as in `begin`.
 
         Returns
         -------
         trained : Trained
         """
-        history, is_complete = train(
-            self.model.to(device, torch.float32),
-            tensors(rows.fitted, device, torch.float32),
-            tensors(rows.judges, device, torch.float32),
-            max_steps=self.recipe.max_steps,
-            n_iter_no_change=self.recipe.n_iter_no_change,
-            steps=steps,
-            verbose=verbose,
-            **self._shared(rows, device, seed),
-        )
-        return Trained(*self, history, is_complete)
+        x, observed = rows.judges
+        training = self.begin(rows._replace(judges=(x[:0], observed[:0])), seed)
+        training.run(range(1, self.recipe.max_steps + 1))
+        return self.end(training)
 
-    def pass_over(self, rows, device, seed, state):
+    def end(self, training):
+        """Give the model the best weights of a training that was begun here.
+
+        Returns
+        -------
+        trained : Trained
+        """
+        training.end()
+        return Trained(*self, training.history, training.is_complete)
+
+    def pass_over(self, rows, seed, state):
         """Train the model in place by one pass over the fitted rows.
 
         Parameters
         ----------
         rows : TrainingRows
-        device : torch.device
+            Of tensors.
         seed : int
         state : dict or None
             Of the optimiser after the pass before.
@@ -94,30 +116,27 @@ class Trainee(NamedTuple):
         trained : Trained
         state : dict
         """
-        elbo, n_steps, state = pass_over(
-            self.model.to(device, torch.float32),
-            tensors(rows.fitted, device, torch.float32),
-            state,
-            **self._shared(rows, device, seed),
-        )
+        shared = self._shared(rows, seed)
+        elbo, n_steps, state = pass_over(self.model, rows.fitted, state, **shared)
         history = {"step": [n_steps], "train": [elbo], "validation": [math.nan]}
         return Trained(*self, history, False), state
 
-    def _shared(self, rows, device, seed):
-        """Name what both ways to train take."""
-        repelled = rows.repelled
+    def _shared(self, rows, seed):
+        """Move the model to where the rows are; name what both ways to train take."""
+        device = rows.fitted[0].device
+        self.model.to(device, torch.float32)
         return {
             "objective": self.recipe.objective(),
             "batch_size": self.recipe.batch_size,
             "learning_rate": self.recipe.learning_rate_init,
             "hidden_rows": self.recipe.hidden_rows,
-            "repelled": tensors(repelled, device, torch.float32) if len(repelled.values) else None,
+            "repelled": rows.repelled if len(rows.repelled[0]) else None,
             "generator": torch.Generator(device).manual_seed(seed),
         }
 
 
 class Trained(NamedTuple):
-    """A trainee and what came of it: `history` and `is_complete` are those of `train`."""
+    """A trainee and what came of it: `history` and `is_complete` are those of its training."""
 
     name: str
     settings: dict[str, Any]

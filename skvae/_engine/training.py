@@ -6,39 +6,25 @@ units of the table's encoding.
 
 import math
 import warnings
-from copy import deepcopy
 
 import torch
 from sklearn.exceptions import ConvergenceWarning
 from tqdm import tqdm
 
+from .graph import steps_of
 from .monitor import WARMUP, Monitor, Schedule, diverged, finite
-from .step import adam, gradient_of, update
+from .step import AdamW, gradient_of, update
+from .threads import threads_for
 
-__all__ = ["pass_over", "train"]
+__all__ = ["Training", "pass_over"]
 
 
 RAMP = 0.5  # share of max_steps over which the capacity rises
 MOST_RETURNS = 4  # to the last good weights, where training left the numbers
 
 
-def train(
-    model,
-    rows,
-    held_out,
-    *,
-    objective,
-    max_steps,
-    batch_size,
-    learning_rate,
-    n_iter_no_change,
-    generator,
-    repelled=None,
-    hidden_rows=0.5,
-    steps=None,
-    verbose=0,
-):
-    """Fit the weights of `model` in place.
+class Training:
+    """Fits the weights of a model in place, up to some step and then on.
 
     The learning rate rises, stays, and falls to 0 over the last 40 % of the steps. When
     the held-out ELBO has not risen for `n_iter_no_change` evaluations the fall starts at
@@ -62,71 +48,131 @@ def train(
         Rows whose ELBO is to be low.
     hidden_rows : float in [0, 1], default=0.5
         Share of the rows of which the encoder does not see some cells at first.
-    steps : iterable of int, default=None
-        Counts the steps from 1 on. Where it ends before `max_steps` training ends, and the
-        best weights so far are kept.
     verbose : bool or int, default=0
         Whether to show a progress bar.
 
-    Returns
-    -------
+    Attributes
+    ----------
+    n_steps : int
+        Begun so far.
+    is_interrupted : bool
+        Whether Ctrl-C ended it.
     history : dict of str to list
         ``step``; ``train`` and ``validation``, the ELBO in nats per row: the mean over
         the batches since the entry before, and on (a sample of) the held-out rows, NaN
         where there are none.
-    is_complete : bool
-        Whether by the schedule: neither Ctrl-C nor `steps` ended it.
-
-    Raises
-    ------
-    ValueError
-        When the ELBO is no finite number, though training was taken up again from the last
-        good weights `MOST_RETURNS` times, each time at half the rate.
-
-    Warns
-    -----
-    ConvergenceWarning
-        When training was taken up again, with how often.
     """
-    optimizer = adam(model, learning_rate)
-    schedule = Schedule(max_steps)
-    gradient = gradient_of(model, objective, repelled, generator)
-    ramp = (WARMUP if objective.capacity is None else RAMP) * max_steps
-    monitor = Monitor(model, held_out, schedule, n_iter_no_change, ramp, generator)
-    step, n_returns = 0, 0
-    steps = range(1, max_steps + 1) if steps is None else steps
-    bar = tqdm(steps, total=max_steps, disable=not verbose, desc="fit", unit="step")
-    try:
-        for step, batch in zip(bar, batches(len(rows[0]), batch_size, generator), strict=False):
-            rate = learning_rate * 0.5**n_returns
-            optimizer.param_groups[0]["lr"] = rate * schedule.rate(step)
-            ramped, hiding = objective.ramped(min(1.0, step / ramp)), schedule.hiding(step)
-            rows_of_step = rows[0][batch], rows[1][batch]
-            elbo = update(optimizer, gradient, rows_of_step, ramped, hidden_rows * hiding)
-            if not monitor.record(step, elbo):
-                n_returns += 1
-                if n_returns > MOST_RETURNS:
-                    raise diverged(elbo, step)
-                monitor.return_to_good()
-                optimizer = adam(model, learning_rate)
-            if step == schedule.end < max_steps:
-                break
-        is_complete = step == schedule.end
-    except KeyboardInterrupt:
-        is_complete = False
-        message = f"Training was interrupted at step {step} of {schedule.end}"
-        warnings.warn(f"{message}: the best weights so far are kept.", stacklevel=2)
-    finally:
-        bar.close()
-    if n_returns > 0:
-        warnings.warn(
-            f"Training left the numbers and went back to its last good weights {n_returns} times, "
-            "each time at half the learning rate. Lower learning_rate_init.",
-            ConvergenceWarning,
-            stacklevel=2,
+
+    def __init__(
+        self,
+        model,
+        rows,
+        held_out,
+        *,
+        objective,
+        max_steps,
+        batch_size,
+        learning_rate,
+        n_iter_no_change,
+        generator,
+        repelled=None,
+        hidden_rows=0.5,
+        verbose=0,
+    ):
+        self._objective = objective
+        self._max_steps, self._learning_rate = max_steps, learning_rate
+        self._hidden_rows, self._verbose = hidden_rows, verbose
+        self._optimizer = AdamW(model)
+        gradient, is_recordable = gradient_of(model, objective, repelled, generator)
+        self._step = steps_of(
+            self._optimizer, gradient, rows, generator, is_recordable=is_recordable
         )
-    monitor.restore_best()
-    return monitor.history, is_complete
+        self._n_products = batch_size * len(self._optimizer.weights)
+        self._batches = batches(len(rows[0]), batch_size, generator)
+        self._schedule = Schedule(max_steps)
+        self._ramp = (WARMUP if objective.capacity is None else RAMP) * max_steps
+        self._monitor = Monitor(
+            *(model, self._optimizer.weights, held_out),
+            *(self._schedule, n_iter_no_change, self._ramp, generator),
+        )
+        self.n_steps, self._n_returns, self.is_interrupted = 0, 0, False
+
+    @property
+    def history(self):
+        return self._monitor.history
+
+    @property
+    def is_complete(self):
+        """Whether the schedule came to its end."""
+        return self.n_steps == self._schedule.end and not self.is_interrupted
+
+    @property
+    def held_out_elbo(self):
+        """Highest so far, in nats per row and the units of the table's encoding."""
+        return self._monitor.highest
+
+    def run(self, steps):
+        """Take steps until they or the schedule end, or Ctrl-C does it.
+
+        Parameters
+        ----------
+        steps : iterable of int
+            Counts the steps on from those that were taken.
+
+        Raises
+        ------
+        ValueError
+            When the ELBO is no finite number, though training was taken up again from the last
+            good weights `MOST_RETURNS` times, each time at half the rate.
+        """
+        if self.is_complete:
+            return
+        shown = {"initial": self.n_steps, "total": self._max_steps, "desc": "fit", "unit": "step"}
+        try:
+            bar = tqdm(steps, disable=not self._verbose, **shown)
+            with bar, threads_for(self._n_products):
+                for step in bar:
+                    self._take(step)
+                    if step == self._schedule.end:
+                        break
+        except KeyboardInterrupt:
+            self.is_interrupted = True
+            message = f"Training was interrupted at step {self.n_steps} of {self._schedule.end}"
+            warnings.warn(f"{message}: the best weights so far are kept.", stacklevel=2)
+
+    def end(self):
+        """Give the model its best weights so far.
+
+        Warns
+        -----
+        ConvergenceWarning
+            When training was taken up again, with how often.
+        """
+        if self._n_returns > 0:
+            warnings.warn(
+                "Training left the numbers and went back to its last good weights "
+                f"{self._n_returns} times, each time at half the learning rate. Lower "
+                "learning_rate_init.",
+                ConvergenceWarning,
+                stacklevel=2,
+            )
+        self._monitor.restore_best()
+
+    def _take(self, step):
+        self.n_steps = step
+        rate = self._learning_rate * 0.5**self._n_returns
+        elbo = self._step(
+            next(self._batches),
+            self._objective.ramped(min(1.0, step / self._ramp)),
+            rate * self._schedule.rate(step),
+            self._hidden_rows * self._schedule.hiding(step),
+        )
+        if not self._monitor.record(step, elbo):
+            self._n_returns += 1
+            if self._n_returns > MOST_RETURNS:
+                raise diverged(elbo, step)
+            self._monitor.return_to_good()
+            self._optimizer.begin_anew()
 
 
 def pass_over(
@@ -146,10 +192,10 @@ def pass_over(
     Parameters
     ----------
     model, rows, batch_size, learning_rate, generator, repelled, hidden_rows
-        As in `train`; the pass is cut into steps of equal sizes, at most `batch_size`.
+        As in `Training`; the pass is cut into steps of equal sizes, at most `batch_size`.
     objective : Objective
         The same from the first step on.
-    optimizer_state : dict, default=None
+    optimizer_state : dict of str to Tensor, default=None
         What the pass before returned, if there was one.
 
     Returns
@@ -165,24 +211,26 @@ def pass_over(
     ValueError
         When the ELBO is no longer a finite number.
     """
-    optimizer = adam(model, learning_rate)
+    optimizer = AdamW(model)
     if optimizer_state is not None:
-        optimizer.load_state_dict(deepcopy(optimizer_state))
-        optimizer.param_groups[0]["lr"] = learning_rate
-    gradient = gradient_of(model, objective, repelled, generator)
+        optimizer.load_state(optimizer_state)
+    gradient, _ = gradient_of(model, objective, repelled, generator)
     n = len(rows[0])
     order = torch.randperm(n, generator=generator, device=generator.device)
     steps, total = order.tensor_split(math.ceil(n / batch_size)), 0.0
-    for batch in steps:
-        rows_of_step = rows[0][batch], rows[1][batch]
-        elbo = update(optimizer, gradient, rows_of_step, objective, hidden_rows)
-        total = total + len(batch) / n * elbo
+    with threads_for(batch_size * len(optimizer.weights)):
+        for batch in steps:
+            elbo = update(
+                optimizer,
+                gradient,
+                (rows[0][batch], rows[1][batch]),
+                objective,
+                learning_rate=learning_rate,
+                hidden_rows=hidden_rows,
+            )
+            total = total + len(batch) / n * elbo
     elbo = finite(total, len(steps))
-    state = optimizer.state_dict()
-    state["state"] = {
-        place: {name: value.cpu() for name, value in moments.items()}
-        for place, moments in state["state"].items()
-    }
+    state = {name: value.cpu() for name, value in optimizer.state.items()}
     return elbo, len(steps), state
 
 

@@ -31,6 +31,7 @@ from .._table import EncodedTable, TableEncoder
 from .device import scoring_device, training_device
 from .progress import CallbackSupportMixin, Progress, n_tasks, with_callbacks
 from .queries import as_random_state, seed_from
+from .race import race
 from .settings import check_settings, families_of, listed
 from .state import State, undone_if_it_fails
 
@@ -79,7 +80,8 @@ class FitRows(NamedTuple):
     def training(self, n_most):
         """Rows for a training that can visit so many: no more are looked at, or judge."""
         places = self.kept[:n_most], self.held_out[:EVALUATION_SIZE], self.anomalous
-        return TrainingRows(*map(self.table.take, places))
+        fitted, judges, repelled = map(self.table.take, places)
+        return TrainingRows(fitted, judges.take(unseen(judges, fitted)), repelled)
 
 
 class BaseVAE(CallbackSupportMixin, State):
@@ -200,25 +202,15 @@ class BaseVAE(CallbackSupportMixin, State):
         progress = Progress(
             self._init_callback_context(max_subtasks=n_parts), estimator=self, X=X, y=y
         )
-        trained = self._train(main, rows, training, device, seeds, progress)
+        on_device = training.tensors(device)
+        as_if_ended = partial(self._as_if_ended, rows, training)
+        trained = race(main, on_device, seeds.training, self.verbose, progress, as_if_ended)
         for each in robust:
-            run = partial(each.train, training.unjudged(), device, seeds.robust_training)
+            run = partial(each.train, on_device, seeds.robust_training)
             trained.append(progress.run("robust member", run))
         outcome = self._outcome(trained, training, rows)
         vars(self).update(outcome)
         progress.end()
-
-    def _train(self, candidates, rows, training, device, seeds, progress):
-        """Train candidates, one after the other, until a callback or Ctrl-C ends it."""
-        trained = []
-        for each in candidates:
-            ended = partial(self._as_if_ended, each, rows, training)
-            steps = progress.steps(each.recipe.max_steps, ended)
-            trained.append(each.train(training, device, seeds.training, steps, self.verbose))
-            progress.end_steps(ended)
-            if progress.is_stopped or not trained[-1].is_complete:
-                break
-        return trained
 
     def _partial_fit(self, X, y):
         check_settings(self)
@@ -238,11 +230,12 @@ class BaseVAE(CallbackSupportMixin, State):
             self.draws_ = self._shared_draws(trainees, seeds)
         states = getattr(self, "optimizers_", []) or [None] * len(trainees)
         parts = zip(trainees, (seeds.training, seeds.robust_training), states, strict=False)
-        passed = [each.pass_over(training, device, seed, state) for each, seed, state in parts]
+        on_device = training.tensors(device)
+        passed = [each.pass_over(on_device, seed, state) for each, seed, state in parts]
         outcome = self._outcome([trained for trained, _ in passed], training, rows)
         vars(self).update(outcome, optimizers_=[state for _, state in passed])
 
-    def _as_if_ended(self, trainee, rows, training):
+    def _as_if_ended(self, rows, training, trainee):
         """Fitted attributes as if training ended with the weights that a model has now."""
         copy = trainee._replace(model=deepcopy(trainee.model))
         trained = Trained(*copy, _NO_HISTORY, False)
@@ -261,11 +254,10 @@ class BaseVAE(CallbackSupportMixin, State):
         rows : FitRows
         """
         models = [at_rest(each.model) for each in trained]
-        judges = training.judges.take(unseen(training.judges, training.fitted))
         device = scoring_device(self)
         bounds = np.array(
             [
-                Density(self.table_, [(1.0, model)], self.draws_, device).elbo(judges)
+                Density(self.table_, [(1.0, model)], self.draws_, device).elbo(training.judges)
                 for model in models
             ]
         )
@@ -355,13 +347,12 @@ class BaseVAE(CallbackSupportMixin, State):
         blocks = [(families[name], columns) for name, columns in self.table_.blocks()]
         robust_blocks = [(family.robust or family, columns) for family, columns in blocks]
         examples = tensors(fitted.take(slice(_REFERENCE_ROWS)), "cpu", torch.float32)
-        return [
-            Trainee(
-                *each,
-                each[2].model(robust_blocks if each[0] == ROBUST else blocks, examples, seed),
-            )
-            for each in recipes
-        ]
+        models = {}  # candidates that differ in how they are trained alone begin alike
+        for name, _, recipe in recipes:
+            if recipe.architecture() not in models:
+                own = robust_blocks if name == ROBUST else blocks
+                models[recipe.architecture()] = recipe.model(own, examples, seed)
+        return [Trainee(*each, deepcopy(models[each[2].architecture()])) for each in recipes]
 
     def _shared_draws(self, trainees, seeds):
         """Noise for scores, wide enough for every model."""

@@ -74,9 +74,9 @@ def export_onnx(estimator: BaseEstimator, path: str | PathLike[str], X: Any = No
     Notes
     -----
     Computed in float64 with the draws that the estimator scores with. Values differ by
-    rounding alone, for which scores within 1e-9 of each other, relatively, count as equal in
-    ``predict`` and ``p_values``. What `score_samples` refuses, such as infinite numbers, is not
-    looked for.
+    rounding alone, mostly that of `score_samples` to float32, for which scores within 1e-5 of
+    each other, relatively, count as equal in ``predict`` and ``p_values``. What `score_samples`
+    refuses, such as infinite numbers, is not looked for.
 
     Examples
     --------

@@ -16,7 +16,7 @@ __all__ = ["Graph", "outputs_of"]
 # Methods whose values a graph gives, where the estimator has them.
 OUTPUTS = ("transform", "score_samples", "decision_function", "predict", "p_values")
 # Scores that differ by less, relative to their size, are equal: ties must not hang on rounding.
-TIE = 1e-9
+TIE = 1e-5  # of a score, at least 10: `score_samples` rounds to float32
 
 
 class _Rows(NamedTuple):
@@ -197,7 +197,7 @@ def outputs_of(estimator):
 
 def _lifted(scores):
     """Scores raised by as much as rounding may have lowered them."""
-    return scores + TIE * scores.abs().clamp(min=1.0)
+    return scores + TIE * scores.abs().clamp(min=10.0)
 
 
 def _matrix(rows, fill):

@@ -69,4 +69,5 @@ def _near_1(values):
     values = values[~np.isnan(values)]
     largest = np.abs(values).max(initial=0.0)
     exponent = int(np.frexp(largest)[1]) - 1 if largest > 0 else 0
-    return exponent, np.ldexp(values, -exponent)  # within [-2, 2], without any rounding
+    half = exponent // 2  # in two steps: the power itself may overflow
+    return exponent, values * 2.0**-half * 2.0 ** (half - exponent)  # in [-2, 2], not rounded

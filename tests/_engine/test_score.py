@@ -13,8 +13,11 @@ import torch
 from scipy import stats
 from torch import nn
 
-from skvae._engine.blocks import block_rows
+from skvae._engine import score
+from skvae._engine.blocks import block_rows, by_model
+from skvae._engine.kernel import kernel_for
 from skvae._engine.score import (
+    _terms_of_block,
     draws,
     elbo_terms,
     importance_bound,
@@ -25,7 +28,9 @@ from skvae._table import Column
 from skvae.nn import LIKELIHOODS, POSTERIORS, PRIORS, VAE, JointLikelihood
 
 N_ROWS, LATENT_DIM = 37, 3
-FAMILIES = {name: {name: 6} for name in LIKELIHOODS} | {"mixed": dict.fromkeys(LIKELIHOODS, 2)}
+WRITTEN_OUT = ("heteroscedastic_student_t", "spike_slab", "bernoulli", "categorical")
+FAMILIES = {name: {name: 6} for name in LIKELIHOODS}
+FAMILIES |= {"mixed": dict.fromkeys(LIKELIHOODS, 2), "written out": dict.fromkeys(WRITTEN_OUT, 3)}
 CELLS = {"binary": lambda rng, shape: rng.integers(2, size=shape)}
 CELLS |= dict.fromkeys(
     ("real", "positive", "spiked"), lambda rng, shape: 2 * rng.normal(size=shape)
@@ -37,6 +42,7 @@ COLUMN = Column("x", "any", levels=tuple("abcd"), n_codes=3, n_observed=9)
 COMBINATIONS = [
     *itertools.product(("gaussian", "mixed"), POSTERIORS, PRIORS),
     *((name, "diagonal", "vamp") for name in LIKELIHOODS if name != "gaussian"),
+    *((name, "diagonal", "full_mixture") for name in FAMILIES if name not in ("gaussian", "mixed")),
 ]
 WITH_THREE_THREADS = """
 import sys, numpy, torch
@@ -151,7 +157,42 @@ def test_scores_are_means_over_draws_of_what_the_model_says(combination, n_draws
     bound = terms.log_weight().logsumexp(0) - math.log(n_draws)
     expected = [terms.log_prob.mean(0), -terms.kl.mean(0)[:, None], bound[:, None]]
     got = scores(model, x, observed, n_draws)
-    np.testing.assert_allclose(got, torch.cat(expected, dim=-1), rtol=1e-10, atol=1e-10)
+    single = kernel_for(model) is not None and kernel_for(model).noise.is_written_out
+    tolerance = 5e-5 if single else 1e-10
+    np.testing.assert_allclose(got, torch.cat(expected, dim=-1), rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("far", [1e5, -1e9, 1e30])
+def test_rows_with_far_cells_are_scored_in_float64(far):
+    model, (x, observed) = build("student_t", prior="full_mixture"), table("student_t")
+    x[7, 2], observed[7, 2] = far, True
+    eps = draws(8, LATENT_DIM, seed=0)
+    terms = elbo_terms(model, x, observed, eps, "cpu")
+    alone = elbo_terms(model, x[7:8], observed[7:8], eps, "cpu")
+    np.testing.assert_array_equal(terms[7:8], alone)
+    expected = by_model(_terms_of_block, model, x, observed, eps, "cpu")
+    np.testing.assert_allclose(terms[7], expected[7], rtol=1e-12)
+    np.testing.assert_allclose(terms, expected, rtol=5e-5, atol=5e-5)
+
+
+def test_draws_taken_in_parts_have_the_same_mean(monkeypatch):
+    model, (x, observed) = build("written out", prior="full_mixture"), table("written out")
+    eps = draws(16, LATENT_DIM, seed=0)
+    expected = elbo_terms(model, x, observed, eps, "cpu")
+    monkeypatch.setattr(score, "_LARGEST", 5 * 64 * 128)
+    parts = elbo_terms(model, x, observed, eps, "cpu")
+    np.testing.assert_allclose(parts, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_weights_that_change_change_the_scores():
+    model, (x, observed) = build("gaussian", prior="full_mixture"), table("gaussian")
+    before = scores(model, x, observed)
+    for change in (lambda w: w.data.mul_(1.5), lambda w: w.mul_(1.5)):
+        with torch.no_grad():
+            change(model.decoder[-1].weight)
+        after = scores(model, x, observed)
+        assert (after != before).any()
+        before = after
 
 
 def test_a_missing_cell_adds_exactly_0():

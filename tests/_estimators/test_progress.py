@@ -126,7 +126,7 @@ def test_a_fit_that_fails_still_tears_callbacks_down(callback, table, monkeypatc
     listener = Listener()
     model = VAEAnomalyDetector(**SMALL).set_callbacks(listener)
     before = dict(vars(model))
-    monkeypatch.setattr("skvae._engine.trainee.train", fail)
+    monkeypatch.setattr("skvae._engine.trainee.Training.run", fail)
     with pytest.raises(RuntimeError, match="by design"):
         model.fit(table)
     assert listener.heard == ["setup", "begin fit", "teardown"]

@@ -19,7 +19,7 @@ def fail(*args, **kwargs):
         (None, {"max_steps": 0}, 0.0),
         (None, {"likelihoods": "bernoulli"}, 0.0),
         (None, {}, np.inf),
-        ("skvae._engine.trainee.train", {}, 0.0),
+        ("skvae._engine.trainee.Training.run", {}, 0.0),
         ("skvae._estimators.base.draws", {}, 0.0),
         ("skvae._estimators.detector.threshold", {}, 0.0),
     ],

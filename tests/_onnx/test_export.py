@@ -78,7 +78,7 @@ def assert_same(values, estimator, X):
     for name, found in values.items():
         expected = getattr(estimator, name)(X)
         assert found.dtype == expected.dtype
-        np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-8)
+        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-4)
 
 
 @pytest.mark.parametrize("params", CASES, ids=lambda params: f"{[*params.values()]}")
@@ -147,7 +147,7 @@ def test_a_transformer_gives_codes_and_scores(holed, tmp_path):
     session = onnxruntime.InferenceSession(tmp_path / "codes.onnx")
     codes, scores = session.run(["transform", "score_samples"], {"X": holed})
     np.testing.assert_allclose(codes, transformer.transform(holed), atol=1e-9)
-    np.testing.assert_allclose(scores, transformer.score_samples(holed), rtol=1e-9)
+    np.testing.assert_allclose(scores, transformer.score_samples(holed), rtol=1e-4)
 
 
 @pytest.mark.parametrize("cls", [VAEAnomalyDetector, VAETransformer])
@@ -157,7 +157,7 @@ def test_pipelines_export(table, tmp_path, cls):
     skvae.export_onnx(pipeline, tmp_path / "pipeline.onnx")
     session = onnxruntime.InferenceSession(tmp_path / "pipeline.onnx")
     scores = session.run(["score_samples"], {"X": table})[0]
-    np.testing.assert_allclose(scores, pipeline.score_samples(table), rtol=1e-6)
+    np.testing.assert_allclose(scores, pipeline.score_samples(table), rtol=1e-4)
 
 
 def test_pipelines_of_mixed_tables_export(tmp_path):
@@ -170,7 +170,7 @@ def test_pipelines_of_mixed_tables_export(tmp_path):
     rows = X.dropna()
     feed = {name: rows[[name]].to_numpy() for name in rows}
     scores = session.run(["score_samples"], feed)[0]
-    np.testing.assert_allclose(scores, pipeline.score_samples(rows), rtol=1e-9)
+    np.testing.assert_allclose(scores, pipeline.score_samples(rows), rtol=1e-4)
 
 
 def test_skl2onnx_converts_pipelines_of_float32(table):

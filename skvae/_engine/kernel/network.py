@@ -1,0 +1,185 @@
+"""The ELBO of a batch and its gradient: encoder, draw, decoder, and all of it backward."""
+
+import math
+
+import torch
+from torch import nn
+from torch.nn.functional import silu, softplus
+
+from ...nn import DiagonalGaussian
+from .noises import Noise
+from .priors import HALF_LOG_TAU, PRIORS
+
+__all__ = ["Kernel", "kernel_for"]
+
+
+def kernel_for(model):
+    """Arithmetic of a model written out, or None where only torch's modules have it.
+
+    Parameters
+    ----------
+    model : VAE
+
+    Returns
+    -------
+    kernel : Kernel or None
+    """
+    activations = [*list(model.encoder)[1::2], *list(model.decoder[0])[1::2]]
+    are_silu = all(type(activation) is nn.SiLU for activation in activations)
+    known = type(model.posterior) is DiagonalGaussian and type(model.prior) in PRIORS and are_silu
+    return Kernel(model) if known else None
+
+
+class Kernel:
+    """ELBO of rows, and the gradient of the mean of ``beta * KL - log p(x | z)``.
+
+    Parameters
+    ----------
+    model : VAE
+        To be trained, whose parameters have gradients to be written over; or at rest.
+
+    Attributes
+    ----------
+    noise : Noise
+    widest : int
+        Largest width of a layer.
+    """
+
+    def __init__(self, model):
+        self.model = model
+        self.noise = Noise(model.likelihood)
+        self._encoder, self._decoder = _Network(model.encoder), _Network(model.decoder[0])
+        self._head, self._output = _Layer(model.posterior.head), _Layer(model.decoder[-1])
+        self.widest = max(max(weight.shape, default=1) for weight in model.parameters())
+        self._least_scale = model.posterior.smallest_scale
+
+    @torch.no_grad()
+    def __call__(self, x, observed, visible, eps, *, beta, trimming):
+        """Write the gradient, and return the ELBO of each row.
+
+        Parameters
+        ----------
+        x, observed, visible : Tensor of shape (n, n_columns)
+        eps : Tensor of shape (n, latent_dim)
+        beta : float
+        trimming : float in [0, 1)
+            Share of the rows, those with the lowest ELBO, that does not count.
+
+        Returns
+        -------
+        elbo : Tensor of shape (n,)
+        """
+        x, observed, visible, eps = (part.T.contiguous() for part in (x, observed, visible, eps))
+        prior = self.prior()
+        # z = loc + s eps, s = least + softplus(raw)
+        features, of_features = self.noise.features(x, visible)
+        seen, encoder = self._encoder.forward(features)
+        loc, raw = self._head.forward(seen).chunk(2)
+        s = softplus(raw).add_(self._least_scale)
+        z = torch.addcmul(loc, s, eps)
+        inner, decoder = self._decoder.forward(z)
+        log_prob, of_noise = self.noise.of(self._output.forward(inner), x)
+        log_p, of_prior = prior.of(z)
+        # log q(z) = -sum(log s + eps^2 / 2) - k log(2 pi) / 2
+        minus_log_q = torch.addcmul(s.log(), eps, eps, value=0.5).sum(0).add_(len(z) * HALF_LOG_TAU)
+        elbo = (log_prob * observed).sum(0) + log_p + minus_log_q
+        # Of each row in the mean: its gradient is that of -share * ELBO, where beta is 1.
+        share = _shares(elbo, trimming)
+        d_params = self.noise.backward(of_noise, -share * observed)
+        d_inner = self._output.backward(inner, d_params)
+        d_z = prior.backward(of_prior, -beta * share)
+        d_z += self._decoder.backward(decoder, d_inner)
+        # The draw moves with loc and s, and log q(z) with s alone.
+        d_s = d_z * eps - beta * share / s
+        d_head = torch.cat([d_z, d_s * raw.sigmoid()])
+        d_seen = self._head.backward(seen, d_head)
+        self.noise.features_backward(of_features, self._encoder.backward(encoder, d_seen))
+        return elbo
+
+    def prior(self):
+        """Return the prior under the weights that the model has now."""
+        return PRIORS[type(self.model.prior)](self.model.prior)
+
+    @torch.no_grad()
+    def terms(self, prior, x, observed, eps):
+        """Terms of the ELBO of rows whose observed cells the encoder sees.
+
+        Parameters
+        ----------
+        prior : object
+            What `prior` returned.
+        x, observed : Tensor of shape (n_columns, n)
+        eps : Tensor of shape (latent_dim, n_draws)
+            Standard normal noise, the same for all rows.
+
+        Returns
+        -------
+        log_prob : Tensor of shape (n_columns, n_draws, n)
+            0 where a cell is not observed.
+        minus_kl : Tensor of shape (n_draws, n)
+        """
+        features, _ = self.noise.features(x, observed)
+        loc, raw = self._head.forward(self._encoder.forward(features)[0]).chunk(2)
+        s, eps = softplus(raw).add_(self._least_scale), eps.unsqueeze(2)
+        z = torch.addcmul(loc.unsqueeze(1), s.unsqueeze(1), eps)  # (k, n_draws, n)
+        codes = z.flatten(1)
+        inner, _ = self._decoder.forward(codes)
+        params = self._output.forward(inner).unflatten(1, z.shape[1:])
+        log_prob, _ = self.noise.of(params, x)
+        log_p, _ = prior.of(codes)
+        of_noise = (0.5 * eps.square().sum(0)).add_(len(z) * HALF_LOG_TAU)
+        minus_kl = log_p.view(z.shape[1:]).add_(s.log().sum(0)).add_(of_noise)
+        return log_prob.mul_(observed.unsqueeze(1)), minus_kl
+
+
+def _shares(elbo, trimming):
+    """Weight of each row in the mean over those that count."""
+    n = len(elbo)
+    if trimming == 0:
+        return torch.full_like(elbo, 1 / n)
+    n_counted = math.ceil((1 - trimming) * n)
+    counted = elbo.topk(n_counted).indices
+    return torch.zeros_like(elbo).index_fill_(0, counted, 1 / n_counted)
+
+
+class _Layer:
+    """A linear layer, W x + b."""
+
+    def __init__(self, layer):
+        self._weight, self._bias = layer.weight, layer.bias
+        self._column = layer.bias.detach().unsqueeze(1)
+
+    def forward(self, x):
+        return torch.addmm(self._column, self._weight, x)
+
+    def backward(self, x, slope):
+        """Gradient of x; writes those of the weight and the bias."""
+        torch.mm(slope, x.T, out=self._weight.grad)
+        torch.sum(slope, 1, out=self._bias.grad)
+        return torch.mm(self._weight.T, slope)
+
+
+class _Network:
+    """An `MLP`: layers that bend, and the inputs below the last."""
+
+    def __init__(self, mlp):
+        self._layers = [_Layer(layer) for layer in list(mlp)[::2]]
+
+    def forward(self, x):
+        """Return the outputs, and what the gradient needs."""
+        kept, hidden = [], x
+        for layer in self._layers:
+            straight = layer.forward(hidden)
+            kept.append((layer, hidden, straight))
+            hidden = silu(straight)
+        return torch.cat([hidden, x]) if kept else x, kept
+
+    def backward(self, kept, slope):
+        """Gradient of the inputs; writes those of the layers."""
+        if not kept:
+            return slope
+        n_inputs = len(kept[0][1])
+        hidden, passed_on = slope[:-n_inputs], slope[-n_inputs:]
+        for layer, inputs, straight in reversed(kept):
+            hidden = layer.backward(inputs, torch.ops.aten.silu_backward(hidden, straight))
+        return hidden + passed_on

@@ -1,0 +1,54 @@
+"""Candidates in training: each by its first steps, and by the others the one that then leads."""
+
+import math
+from functools import partial
+from itertools import islice
+
+__all__ = ["race"]
+
+HEAT = 0.25  # share of its steps by which a candidate is compared to the others
+
+
+def race(candidates, rows, seed, verbose, progress, as_if_ended):
+    """Train candidates, until a callback or Ctrl-C ends it.
+
+    Parameters
+    ----------
+    candidates : list of Trainee
+    rows : TrainingRows
+        Of tensors; its judges compare.
+    seed : int
+    verbose : int
+    progress : Progress
+    as_if_ended : callable
+        Of a trainee: fitted attributes as if training ended with the weights that it has.
+
+    Returns
+    -------
+    trained : list of Trained
+        Of the candidates that were begun.
+    """
+    runs, share = [], HEAT if len(candidates) > 1 else 1.0
+    for each in candidates:
+        runs.append(_Run(each, rows, seed, verbose, progress, partial(as_if_ended, each)))
+        if not runs[-1].go_on(math.ceil(share * each.recipe.max_steps)):
+            break
+    else:
+        leader = max(runs, key=lambda run: run.training.held_out_elbo)
+        leader.go_on(leader.trainee.recipe.max_steps)
+    return [run.trainee.end(run.training) for run in runs]
+
+
+class _Run:
+    """A candidate in training, of whose steps callbacks hear."""
+
+    def __init__(self, trainee, rows, seed, verbose, progress, ended):
+        self.trainee, self.training = trainee, trainee.begin(rows, seed, verbose)
+        self._progress, self._ended = progress, ended
+        self._steps = progress.steps(trainee.recipe.max_steps, ended)
+
+    def go_on(self, until):
+        """Train up to a step; return whether anything may follow."""
+        self.training.run(islice(self._steps, until - self.training.n_steps))
+        self._progress.end_steps(self._ended)
+        return not (self._progress.is_stopped or self.training.is_interrupted)
