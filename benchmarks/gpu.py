@@ -3,11 +3,14 @@
 Normal rows lie near a bent surface, one row in a hundred is drawn from the columns' own
 distributions. One JSON line a device goes to results/gpu.jsonl; what is there already is not
 measured again. The first fit of a process starts the GPU's libraries: a small one comes before.
+With "auto" members, chance may choose another candidate on another device: "plain" compares like
+with like.
 """
 
 import argparse
 import os
 import time
+from itertools import product
 
 import numpy as np
 import torch
@@ -32,7 +35,7 @@ def table(rows, columns, seed):
     return X, is_odd
 
 
-def measure(device, rows, columns, passes, batch_size):
+def measure(device, members, rows, columns, passes, batch_size):
     """Seconds to fit and to score, and AUROC of the scores."""
     X, is_odd = table(rows, columns, seed=1)
     steps = {"batch_size": batch_size, "max_steps": passes * rows // batch_size}
@@ -50,7 +53,7 @@ def measure(device, rows, columns, passes, batch_size):
         "score_seconds": round(end - fitted, 3),
         "auroc": round(float(roc_auc_score(is_odd, scores)), 5),
         "nats": round(float(-scores[~is_odd].mean()), 4),
-        "members": kept,
+        "steps": kept,
         "name": torch.cuda.get_device_name() if device == "cuda" else f"{os.cpu_count()} cores",
         "torch": torch.__version__,
     }
@@ -61,6 +64,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--devices", nargs="+", default=["cuda", "cpu"])
     parser.add_argument("--rows", type=int, nargs="+", default=[1_000_000])
+    parser.add_argument("--members", nargs="+", default=["auto", "plain"])
     parser.add_argument("--columns", type=int, default=32)
     parser.add_argument("--passes", type=int, default=20)
     parser.add_argument("--batch-size", type=int, default=8192)
@@ -68,13 +72,13 @@ def main():
     runs = [
         {
             "device": device,
+            "members": members,
             "rows": rows,
             "columns": options.columns,
             "passes": options.passes,
             "batch_size": options.batch_size,
         }
-        for rows in options.rows
-        for device in options.devices
+        for rows, members, device in product(options.rows, options.members, options.devices)
     ]
     measure_missing(RESULTS / "gpu.jsonl", runs, measure)
 

@@ -6,6 +6,7 @@ __all__ = ["count_unit", "no_unit", "positive_unit", "real_unit", "spiked_unit"]
 
 
 FARTHEST_IN_UNIT = 10.0  # ranges of the middle 90 % of a column, for its own unit
+MOST_SORTED = 100_000  # values that the middle 90 % are found among
 LARGEST_COUNT_EXPONENT = 53  # float64 tells whole numbers up to here from their neighbours
 SMALLEST_SPREAD = 1e-12  # of the column's largest value; less is rounding error
 
@@ -17,7 +18,7 @@ def real_unit(values):
         return 0, 0.0, 1.0, 1.0
     if values.min() == values.max():
         return exponent, float(values[0]), float(abs(values[0])) or 1.0, 1.0
-    low, high = np.quantile(values, [0.05, 0.95])
+    low, high = np.quantile(values[:: 1 + len(values) // MOST_SORTED], [0.05, 0.95])
     if low < high:  # a few wild cells must not make all others look alike
         farthest = FARTHEST_IN_UNIT * (high - low)
         smaller, values = _near_1(values.clip(low - farthest, high + farthest))

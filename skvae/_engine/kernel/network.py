@@ -1,6 +1,7 @@
 """The ELBO of a batch and its gradient: encoder, draw, decoder, and all of it backward."""
 
 import math
+from functools import partial
 
 import torch
 from torch import nn
@@ -86,14 +87,16 @@ class Kernel:
         # Of each row in the mean: its gradient is that of -share * ELBO, where beta is 1.
         share = _shares(elbo, trimming)
         d_params = self.noise.backward(of_noise, -share * observed)
-        d_inner = self._output.backward(inner, d_params)
-        d_z = prior.backward(of_prior, -beta * share)
-        d_z += self._decoder.backward(decoder, d_inner)
+        self._output.backward(inner, d_params)
+        of_z = self._decoder.backward(decoder, self._output.of_inputs(d_params))
+        d_z = of_z() + prior.backward(of_prior, -beta * share)
         # The draw moves with loc and s, and log q(z) with s alone.
         d_s = d_z * eps - beta * share / s
         d_head = torch.cat([d_z, d_s * raw.sigmoid()])
-        d_seen = self._head.backward(seen, d_head)
-        self.noise.features_backward(of_features, self._encoder.backward(encoder, d_seen))
+        self._head.backward(seen, d_head)
+        of_seen = self._encoder.backward(encoder, self._head.of_inputs(d_head))
+        if self.noise.learns_features:
+            self.noise.features_backward(of_features, of_seen())
         return elbo
 
     def prior(self):
@@ -153,9 +156,12 @@ class _Layer:
         return torch.addmm(self._column, self._weight, x)
 
     def backward(self, x, slope):
-        """Gradient of x; writes those of the weight and the bias."""
+        """Write the gradients of the weight and the bias."""
         torch.mm(slope, x.T, out=self._weight.grad)
         torch.sum(slope, 1, out=self._bias.grad)
+
+    def of_inputs(self, slope):
+        """Gradient of x."""
         return torch.mm(self._weight.T, slope)
 
 
@@ -175,11 +181,13 @@ class _Network:
         return torch.cat([hidden, x]) if kept else x, kept
 
     def backward(self, kept, slope):
-        """Gradient of the inputs; writes those of the layers."""
+        """Write the gradients of the layers; return a function that gives those of the inputs."""
         if not kept:
-            return slope
+            return lambda: slope
         n_inputs = len(kept[0][1])
-        hidden, passed_on = slope[:-n_inputs], slope[-n_inputs:]
+        of_hidden, passed_on = partial(slope.narrow, 0, 0, len(slope) - n_inputs), slope[-n_inputs:]
         for layer, inputs, straight in reversed(kept):
-            hidden = layer.backward(inputs, torch.ops.aten.silu_backward(hidden, straight))
-        return hidden + passed_on
+            bent = torch.ops.aten.silu_backward(of_hidden(), straight)
+            layer.backward(inputs, bent)
+            of_hidden = partial(layer.of_inputs, bent)
+        return lambda: of_hidden().add_(passed_on)

@@ -40,6 +40,8 @@ class Noise:
     ----------
     is_written_out : bool
         Whether no block is left to torch's modules and autograd.
+    learns_features : bool
+        Whether any block learns what it shows of a cell.
     """
 
     def __init__(self, likelihood):
@@ -48,6 +50,7 @@ class Noise:
         of_blocks = list(zip(likelihood.blocks, likelihood.sizes, strict=True))
         self._n_params = [block.n_params * c for block, c in of_blocks]
         self._n_features = [block.n_inputs * c for block, c in of_blocks]
+        self.learns_features = any(block.learns_features for block in self._blocks)
         self.is_written_out = all(type(block) in BLOCKS for block in likelihood.blocks)
 
     def features(self, x, visible):
@@ -116,6 +119,8 @@ SCALES = {SharedScale: _Shared, PredictedScale: _Predicted}
 
 class _Block:
     """What the written-out blocks share: features that nothing is learned of."""
+
+    learns_features = False
 
     def __init__(self, block):
         self._block = block
@@ -220,6 +225,8 @@ class _Bernoulli(_Block):
 class _Categorical(_Block):
     """A level, smoothed by noise and as if each had been seen once more."""
 
+    learns_features = True
+
     def __init__(self, block):
         super().__init__(block)
         total = block.n_observed + block.n_levels + 1
@@ -266,6 +273,8 @@ class _Categorical(_Block):
 
 class _Other(_Block):
     """Any other block, by torch's modules and autograd."""
+
+    learns_features = True
 
     def features(self, x, visible):
         with torch.enable_grad():  # something may be learned
