@@ -38,12 +38,12 @@ def table(rows, columns, seed):
 def measure(device, members, rows, columns, passes, batch_size):
     """Seconds to fit and to score, and AUROC of the scores."""
     X, is_odd = table(rows, columns, seed=1)
-    steps = {"batch_size": batch_size, "max_steps": passes * rows // batch_size}
-    VAEAnomalyDetector(random_state=0, device=device, max_steps=4).fit(X[:2000]).score_samples(
-        X[:9]
-    )
+    settings = {"random_state": 0, "device": device}
+    VAEAnomalyDetector(**settings, max_steps=4).fit(X[:2000]).predict(X[:9])
+    settings |= {"batch_size": batch_size, "max_steps": passes * rows // batch_size}
+    settings["members"] = "auto" if members == "auto" else [members]
     start = time.perf_counter()
-    detector = VAEAnomalyDetector(random_state=0, device=device, **steps).fit(X)
+    detector = VAEAnomalyDetector(**settings).fit(X)
     fitted = time.perf_counter()
     scores = detector.negative_elbo(X)
     end = time.perf_counter()
