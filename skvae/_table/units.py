@@ -21,10 +21,11 @@ def real_unit(values):
     low, high = np.quantile(values[:: 1 + len(values) // MOST_SORTED], [0.05, 0.95])
     if low < high:  # a few wild cells must not make all others look alike
         farthest = FARTHEST_IN_UNIT * (high - low)
-        smaller, values = _near_1(values.clip(low - farthest, high + farthest))
+        smaller, values = _near_1(values.clip(low - farthest, high + farthest, out=values))
         exponent += smaller
     loc = float(values.mean())
-    scale = float(np.sqrt(np.square(values - loc).mean()))
+    values -= loc
+    scale = float(np.sqrt(np.square(values, out=values).mean()))
     return exponent, loc, max(scale, SMALLEST_SPREAD), 1.0
 
 
@@ -67,8 +68,10 @@ def no_unit(values):
 
 def _near_1(values):
     """Exponent of the largest value, and the values that are there divided by that power."""
-    values = values[~np.isnan(values)]
-    largest = np.abs(values).max(initial=0.0)
+    values = values[~np.isnan(values)]  # a copy
+    largest = max(values.max(initial=0.0), -values.min(initial=0.0))
     exponent = int(np.frexp(largest)[1]) - 1 if largest > 0 else 0
     half = exponent // 2  # in two steps: the power itself may overflow
-    return exponent, values * 2.0**-half * 2.0 ** (half - exponent)  # in [-2, 2], not rounded
+    values *= 2.0**-half
+    values *= 2.0 ** (half - exponent)
+    return exponent, values  # within [-2, 2], without any rounding
