@@ -187,16 +187,23 @@ class TableEncoder:
         -------
         table : EncodedTable
         """
+        half = self._exponents // 2  # in two steps: the power itself may overflow
         with np.errstate(over="ignore"):  # what overflows is clipped
-            values = np.ldexp(raw.values, -self._exponents)
-            values = ((values - self._locs) / self._scales).clip(-FARTHEST, FARTHEST)
+            values = raw.values * 2.0**-half
+            values *= 2.0 ** (half - self._exponents)
+            values -= self._locs
+            values /= self._scales
+            values.clip(-FARTHEST, FARTHEST, out=values)
         for j, column, domain in self._bent():
             values[:, j] = domain.encode(values[:, j], raw, j, column)
         values[:, self.unknown_] = np.nan
-        holes = np.isnan(raw.values[:, self.masked_])
-        values = np.column_stack([np.take(values, self.order_, axis=1), holes])
+        if (np.diff(self.order_) < 0).any():
+            values = np.take(values, self.order_, axis=1)
+        if len(self.masked_) > 0:
+            values = np.column_stack([values, np.isnan(raw.values[:, self.masked_])])
         observed = ~np.isnan(values)
-        return EncodedTable(np.where(observed, values, 0.0), observed)
+        np.copyto(values, 0.0, where=~observed)
+        return EncodedTable(values, observed)
 
     def log_jacobian(self, values):
         """Log of dz/dx of each cell in nats, 0 for columns whose scores are masses.
