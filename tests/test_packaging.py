@@ -3,6 +3,7 @@
 import inspect
 import subprocess
 import sys
+import tarfile
 import tomllib
 from importlib.resources import files
 from pathlib import Path
@@ -77,3 +78,25 @@ def test_mlflow_keeps_a_model(table, tmp_path, monkeypatch):
         mlflow.sklearn.log_model(detector, name="detector", skops_trusted_types=trusted)
     again = mlflow.sklearn.load_model(f"runs:/{run.info.run_id}/detector")
     np.testing.assert_array_equal(again.score_samples(table), detector.score_samples(table))
+
+
+def test_a_source_distribution_holds_what_its_tests_need(tmp_path):
+    pytest.importorskip("setuptools", minversion="77")
+    script = "from setuptools.build_meta import build_sdist; print(build_sdist(%r))"
+    run = subprocess.run(
+        [sys.executable, "-c", script % str(tmp_path)], cwd=ROOT, capture_output=True, text=True
+    )
+    assert run.returncode == 0, run.stderr
+    with tarfile.open(next(tmp_path.glob("*.tar.gz"))) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    needed = {
+        "CHANGELOG.md",
+        "CITATION.cff",
+        "LICENSE",
+        "constraints.txt",
+        "constraints-oldest.txt",
+    }
+    needed |= {"tests/conftest.py", "docs/index.md", "skvae/data/thyroid0387.csv.gz"}
+    needed |= {f"examples/{path.name}" for path in (ROOT / "examples").glob("*.py")}
+    assert needed <= names
+    assert not [name for name in names if name.startswith((".whl", "build/", ".venv"))]
