@@ -67,6 +67,24 @@ def density(gain):
     save(figure, "density")
 
 
+def cost(frame):
+    """Seconds to fit and microseconds to score a row, by what they grow with."""
+    names = ["rows", "columns", "candidates", "draws"]
+    base = frame[names].mode().iloc[0]
+    figure, axes = plt.subplots(2, 4, figsize=(13, 5.5), layout="constrained")
+    for name, column in zip(names, axes.T, strict=True):
+        others = [other for other in names if other != name]
+        part = frame[(frame[others] == base[others]).all(axis=1)].sort_values(name)
+        for ax, measure in zip(column, ["fit_seconds", "score_microseconds"], strict=True):
+            ax.plot(part[name], part[measure], "o-", color=color(OURS))
+            ax.set_ylim(bottom=0)
+            ax.set_xscale("linear" if name == "candidates" else "log")
+        column[1].set_xlabel(name)
+    axes[0, 0].set_ylabel("fit, s")
+    axes[1, 0].set_ylabel("score a row, µs")
+    save(figure, "cost")
+
+
 def contamination(means):
     """AUROC and average precision of each method against the share of anomalies."""
     figure, axes = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")

@@ -21,6 +21,7 @@ SETTINGS = {
     "unsup": "Outliers: fit and score all rows, without labels",
 }
 KINDS = ("splits", "fits")
+LOADS = ("alone on one thread", "beside")
 CONFORMAL = {
     "splits": """`python benchmarks/conformal.py`: one fit with the defaults to at most 10,000
 normal rows of a table; the other normal rows are split 500 times into 2,000 calibration rows and
@@ -204,12 +205,54 @@ def fit_times():
 
 def fit_time_section():
     """Seconds to fit all tables, method beside method."""
+    frame = pd.DataFrame(read(FIT_TIME))
+    threads = " and ".join(map(str, sorted(frame["threads"].unique())))
     return (
-        "## Fit time\n\n`python benchmarks/fit_time.py --data DIR`: all tables, novelty, seed 0, "
-        "two threads, the methods in turn table by table. These are the 28 tables and defaults "
-        "before the choice among candidates; with the present ones skvae took 1.21 of PyOD's VAE "
-        "on the first fifteen tables, on one thread of a busy machine.\n\n"
-        f"{markdown(fit_times())}\n"
+        "## Fit time\n\n`python benchmarks/fit_time.py --data DIR`: "
+        f"{frame['table'].nunique()} tables, novelty, seed 0, threads: {threads}; the methods in "
+        f"turn table by table.\n\n{markdown(fit_times())}\n"
+    )
+
+
+def cost_section():
+    """Where the time of a fit goes, and how it grows."""
+    frame = pd.DataFrame(read(RESULTS / "cost.jsonl"))
+    pictures.cost(frame)
+    parts = pd.DataFrame(frame.pop("parts").to_list())
+    shares = (100 * parts.div(frame["fit_seconds"], axis=0)).round().astype(int).astype(str) + "%"
+    table = pd.concat([frame, shares], axis=1).rename(
+        columns={"fit_seconds": "fit, s", "score_microseconds": "score a row, µs"}
+    )
+    return (
+        "## Where the time goes\n\n`python benchmarks/cost.py`: processor seconds on one thread, "
+        "of the defaults but for one thing at a time. Training is some 1 to 3 ms a step, of which "
+        "half is the dispatch of 250 operations: the floor of a step written in Python. Below some "
+        "5,000 rows the steps are few, and start and robust member count; above, the steps stay at "
+        f"2,000 and reading counts.\n\n{markdown(table.set_index('rows'))}\n\n"
+        "![Cost by rows, columns, candidates and draws](cost.png)\n"
+    )
+
+
+def gpu_section():
+    """Seconds on a GPU and on the CPU."""
+    frame = pd.DataFrame(read(RESULTS / "gpu.jsonl"))
+    frame["steps"] = frame["steps"].map(", ".join)
+    return (
+        "## On a GPU\n\n`python benchmarks/gpu.py`: fit and score all rows. Another device draws "
+        'other noise, by which "auto" may choose another candidate; "plain" compares like with '
+        f"like.\n\n{markdown(frame.set_index('device'))}\n"
+    )
+
+
+def load_section():
+    """Processor time beside other busy processes."""
+    frame = pd.DataFrame(read(RESULTS / "load.jsonl"))
+    means = {name: frame[name].map(lambda run: run["cpu_seconds"]).mean() for name in LOADS}
+    return (
+        "## Beside other processes\n\n`python benchmarks/load.py`: processor time of the "
+        f"demonstration's fit alone on one thread, {means[LOADS[0]]:.1f} s, and with torch's "
+        f"threads beside one busy process a core, {means[LOADS[1]]:.1f} s: "
+        f"{means[LOADS[1]] / means[LOADS[0]]:.2f} times as much (mean of {len(frame)} runs).\n"
     )
 
 
@@ -472,6 +515,9 @@ SECTIONS = {
     "quality": quality_section,
     "contamination": contamination_section,
     "fit_time.jsonl": fit_time_section,
+    "cost.jsonl": cost_section,
+    "load.jsonl": load_section,
+    "gpu.jsonl": gpu_section,
     "step.jsonl": step_section,
     "scoring.jsonl": scoring_section,
     "scale.jsonl": scale_section,

@@ -5,6 +5,7 @@ A recipe says how a member is built and trained. Where a parameter of the estima
 best is kept, by the same bound on the same rows, and without any label.
 """
 
+import math
 from collections.abc import Mapping
 from functools import partial
 from typing import Any, NamedTuple
@@ -31,6 +32,8 @@ CANDIDATES: dict[str, dict[str, Any]] = {
     "plain": {"hidden_rows": 0.1},
     "dense": {"hidden_rows": 0.1, "scale_floor": 0.02, "most_codes": 32},
 }
+# Rows from which on a candidate is none of "auto": it led on 2 of 69 tables of as many.
+TOO_MANY_ROWS = {"cautious": 3_000}
 ROBUST = "robust"  # name of the member that is not chosen among candidates
 # How it differs from the main one.
 _ROBUST = {
@@ -187,8 +190,10 @@ def candidate_recipes(recipe, members, n_rows):
     candidates : list of (str, dict, Recipe)
         Name, settings, and the recipe decided.
     """
+    if isinstance(members, str):
+        members = [name for name in CANDIDATES if n_rows < TOO_MANY_ROWS.get(name, math.inf)]
     found = {}
-    for i, member in enumerate(CANDIDATES if isinstance(members, str) else members, start=1):
+    for i, member in enumerate(members, start=1):
         own = isinstance(member, Mapping)
         settings = dict(member) if own else recipe.undecided(member)
         decided = recipe._replace(**settings).decided(n_rows)

@@ -60,7 +60,7 @@ def test_members_may_have_latent_spaces_of_their_own(table):
     model = VAETransformer(**FAST, members=members).fit(table)
     assert model.transform(table).shape == (400, model.model_.latent_dim)
     assert np.isfinite(model.explain(table)).all()
-    assert model.draws_.shape == (8, 1, 5)
+    assert model.draws_.shape == (4, 1, 5)
 
 
 @pytest.mark.parametrize("estimator", ESTIMATORS)
@@ -121,6 +121,12 @@ def test_names_decide_only_what_is_open():
 def test_equal_recipes_are_trained_once():
     assert [name for name, _, _ in recipes([{}, "cautious", {"beta": 1.0}])] == ["member 1"]
     assert len(recipes(scale_floor=0.1, latent_dim=3)) == 2
+
+
+def test_the_cautious_one_is_left_out_where_rows_are_many():
+    assert [name for name, _, _ in recipes(n_rows=2999)] == list(CANDIDATES)
+    assert [name for name, _, _ in recipes(n_rows=3000)] == ["plain", "dense"]
+    assert [name for name, _, _ in recipes(["cautious"], n_rows=3000)] == ["cautious"]
 
 
 @pytest.mark.parametrize(
