@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from skvae._cli import main
 from skvae._table import DOMAINS
 from skvae.nn import LIKELIHOODS
 
@@ -17,6 +18,7 @@ SMALL = {
     "max_steps": 60,
     "random_state": 0,
 }
+QUICK = ["--set", "max_steps=30", "--set", "hidden_layer_sizes=[16]"]  # on the command line
 CONTINUOUS = [n for n, family in LIKELIHOODS.items() if DOMAINS[family.domain].is_continuous]
 WEIGHTS = (0, 0.25, 1)  # of the robust member
 UNEQUAL = np.array([0.2, 0.3, 0.5, 0.7, 1.0, 1.4])  # scales of noise
@@ -55,3 +57,10 @@ def all_scores(model, X):
         model.transform(X),
     )
     return np.column_stack(parts)
+
+
+def run(*arguments):
+    """Status that the command ends with."""
+    with pytest.raises(SystemExit) as raised:
+        main([str(argument) for argument in arguments])
+    return raised.value.code or 0

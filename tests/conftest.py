@@ -9,7 +9,7 @@ os.environ["OMP_NUM_THREADS"] = "1"
 import numpy as np
 import pandas as pd
 import pytest
-from common import SMALL
+from common import QUICK, SMALL, run
 
 from skvae import VAETransformer
 
@@ -49,3 +49,21 @@ def frame(table):
 def model(table):
     """Fit a transformer to `table`."""
     return VAETransformer(**SMALL).fit(table)
+
+
+@pytest.fixture(scope="session")
+def keyed(frame):
+    """`frame` with a column of keys, some cells missing."""
+    X = frame.reset_index(drop=True).assign(id=[f"k{i}" for i in range(len(frame))])
+    X.loc[::7, "b"] = np.nan
+    return X
+
+
+@pytest.fixture(scope="session")
+def model_file(keyed, tmp_path_factory):
+    """File of a detector that the command line fitted to `keyed` without its keys."""
+    folder = tmp_path_factory.mktemp("model")
+    keyed.to_csv(folder / "train.csv", index=False)
+    path = folder / "model.skvae"
+    assert run("fit", folder / "train.csv", "-o", path, "--exclude", "id", *QUICK) == 0
+    return path

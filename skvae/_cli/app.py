@@ -19,6 +19,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 Model = Annotated[str, typer.Argument(help="File that 'skvae fit' or skvae.save wrote.")]
 Table = Annotated[str, typer.Argument(help="Table to read; - for standard input.")]
@@ -28,7 +29,18 @@ Output = Annotated[
 Format = Literal["csv", "parquet", "jsonl"]
 InputFormat = Annotated[Format | None, typer.Option(help="Instead of the input's suffix.")]
 OutputFormat = Annotated[Format | None, typer.Option(help="Instead of the output's suffix.")]
-Keep = Annotated[list[str], typer.Option(help="Column of the input to copy; may be repeated.")]
+Separator = Annotated[
+    str, typer.Option(help="Sign between the fields of CSV, read and written, such as ';' or tab.")
+]
+EscapeFormulas = Annotated[
+    bool,
+    typer.Option(
+        "--escape-formulas", help="Put ' before texts of CSV that spreadsheets would compute."
+    ),
+]
+Keep = Annotated[
+    list[str], typer.Option(help="Columns of the input to copy, as a,b; may be repeated.")
+]
 BlockRows = Annotated[int, typer.Option(min=1, help="Rows read, scored and written at a time.")]
 
 
@@ -71,7 +83,8 @@ def fit(
     table: Table,
     output: Annotated[str, typer.Option("-o", "--output", help="File to write the model to.")],
     exclude: Annotated[
-        list[str], typer.Option(help="Column to leave out, such as a key; may be repeated.")
+        list[str],
+        typer.Option(help="Columns to leave out, such as keys, as a,b; may be repeated."),
     ] = (),
     set_: Annotated[
         list[str],
@@ -81,6 +94,7 @@ def fit(
     ] = (),
     seed: Annotated[int, typer.Option(help="Makes the fit repeatable.")] = 0,
     input_format: InputFormat = None,
+    separator: Separator = ",",
 ):
     """Fit a detector to the rows of a table and save it."""
     _run("fit", locals())
@@ -95,9 +109,21 @@ def score(
     table: Table,
     output: Output = "-",
     keep: Keep = (),
+    p_values: Annotated[
+        bool, typer.Option("--p-values", help="Add how rarely a normal row scores as high.")
+    ] = False,
+    fdr: Annotated[
+        float | None,
+        typer.Option(
+            help="Flag rows of the whole file such that at most this share of them is expected to "
+            "be normal, not by the threshold. Adds p-values."
+        ),
+    ] = None,
     block_rows: BlockRows = 50_000,
     input_format: InputFormat = None,
     output_format: OutputFormat = None,
+    separator: Separator = ",",
+    escape_formulas: EscapeFormulas = False,
 ):
     """Write the anomaly score of each row, in nats, and whether it is flagged.
 
@@ -122,6 +148,8 @@ def explain(
     block_rows: BlockRows = 50_000,
     input_format: InputFormat = None,
     output_format: OutputFormat = None,
+    separator: Separator = ",",
+    escape_formulas: EscapeFormulas = False,
 ):
     """Write what each column adds to each row's anomaly score, in nats above normal.
 
@@ -140,9 +168,11 @@ def report(
     ] = "-",
     top: Annotated[int, typer.Option(min=1, help="Rows listed, the oddest.")] = 10_000,
     keep: Annotated[
-        list[str], typer.Option(help="Column of the input that names the rows; may be repeated.")
+        list[str],
+        typer.Option(help="Columns of the input that name the rows, as a,b; may be repeated."),
     ] = (),
     input_format: InputFormat = None,
+    separator: Separator = ",",
 ):
     """Write an HTML page of the scores, the oddest rows and what makes them odd.
 

@@ -1,21 +1,32 @@
 """Files scored block by block, and errors that name the file and its row."""
 
+import pickle
 import re
 import sys
 from contextlib import contextmanager
+from tempfile import TemporaryFile
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from .._files import format_of, read_blocks, writing
+from .._estimators import largest_discovery, p_values_of, warn_of_detection
+from .._files import format_of, read_blocks, read_table_file, separator_of, writing
 
 __all__ = [
+    "Source",
+    "Target",
     "about",
     "by_block",
+    "counted",
+    "flagged_together",
     "known_columns",
+    "named",
     "oddest",
+    "p_values_of_block",
     "parts_of_block",
+    "read",
     "scores_of_block",
     "select",
     "text_columns",
@@ -23,19 +34,55 @@ __all__ = [
 ]
 
 
-def by_block(function, detector, keep, table, input_format, block_rows):
+class Source(NamedTuple):
+    """A table to read, as the command line names it.
+
+    Attributes
+    ----------
+    path : str
+        "-" for standard input.
+    format : {"csv", "parquet", "jsonl"} or None
+        None for that of the suffix.
+    separator : str
+        Of the fields of CSV, as `separator_of` takes it.
+    """
+
+    path: str
+    format: str | None
+    separator: str
+
+
+class Target(NamedTuple):
+    """A table to write: as `Source`, and whether texts must not be formulas."""
+
+    path: str
+    format: str | None
+    separator: str
+    escape_formulas: bool
+
+
+def read(source, texts=()):
+    """Whole table of a file; `texts` are its columns of text."""
+    separator = separator_of(source.separator)
+    with about(source.path):
+        name = format_of(source.path, source.format)
+        return read_table_file(source.path, name, texts, separator)
+
+
+def by_block(function, detector, keep, source, block_rows):
     """Yield what a function makes of each block of a file; errors name the file and its row."""
+    path, separator = source.path, separator_of(source.separator)
     with tqdm(unit=" rows", unit_scale=True, disable=not sys.stderr.isatty()) as bar:
-        with about(table):
-            name = format_of(table, input_format)
-            blocks = read_blocks(table, name, block_rows, text_columns(detector))
+        with about(path):
+            name = format_of(path, source.format)
+            blocks = read_blocks(path, name, block_rows, text_columns(detector), separator)
         while True:
-            with about(table):
+            with about(path):
                 block = next(blocks, None)
             if block is None:
                 return
-            with about(table, block.index[0]):
-                result = function(detector, keep, block)
+            with about(path, block.index[0]):
+                result = function(detector, named(keep, block.columns), block)
             yield result
             bar.update(len(block))
 
@@ -47,6 +94,13 @@ def scores_of_block(detector, keep, block):
     if hasattr(detector, "offset_"):
         result["flagged"] = scores > -detector.offset_
     return _together(block[list(keep)], result)
+
+
+def p_values_of_block(detector, keep, block):
+    """Score the rows of a block, and give their p-values."""
+    result = scores_of_block(detector, keep, block)
+    p_values = p_values_of(detector, -result["anomaly_score"].to_numpy())
+    return _together(result, pd.DataFrame({"p_value": p_values}, index=block.index))
 
 
 def parts_of_block(detector, keep, block):
@@ -74,13 +128,44 @@ def oddest(results, n):
     yield from oddest
 
 
-def write_blocks(results, output, output_format):
-    """Write tables one after the other to a file or standard output."""
-    with about(output):
-        name = format_of(output, output_format)
-    with writing(output, name) as write:
+def flagged_together(results, detector, fdr):
+    """Yield the tables of all blocks, flagged by what `detect` selects among all rows.
+
+    They wait in a temporary file meanwhile: only how often each p-value occurs is remembered.
+    """
+    counts, n_blocks = pd.Series(dtype=np.int64), 0
+    with TemporaryFile() as waiting:
         for result in results:
-            with about(output):
+            pickle.dump(result, waiting)
+            n_blocks += 1
+            counts = counts.add(result["p_value"].value_counts(), fill_value=0)
+        counts = counts.sort_index()
+        largest = largest_discovery(counts.index.to_numpy(), counts.to_numpy(), fdr)
+        if largest == 0.0:
+            warn_of_detection(int(counts.sum()), len(detector.calibration_scores_), fdr)
+        waiting.seek(0)
+        for _ in range(n_blocks):
+            result = pickle.load(waiting)
+            yield result.assign(flagged=result["p_value"] <= largest)
+
+
+def counted(results, counts):
+    """Yield tables of scores, and count their rows and those flagged in a Counter."""
+    for result in results:
+        yield result
+        counts["rows"] += len(result)
+        if "flagged" in result:
+            counts["flagged"] += int(result["flagged"].sum())
+
+
+def write_blocks(results, target):
+    """Write tables one after the other to a file or standard output."""
+    path, separator = target.path, separator_of(target.separator)
+    with about(path):
+        name = format_of(path, target.format, "--output-format")
+    with writing(path, name, separator, target.escape_formulas) as write:
+        for result in results:
+            with about(path):
                 write(result)
 
 
@@ -111,6 +196,12 @@ def _check_numbers(X):
             )
 
 
+def named(names, columns):
+    """Split names at their commas, but for those that are a column's as they are."""
+    parts = ([name] if name in columns else name.split(",") for name in names)
+    return list(dict.fromkeys(part for split in parts for part in split))
+
+
 def select(block, names, others):
     """Take some columns of a block, all of which it must have."""
     missing = [name for name in [*names, *others] if name not in block.columns]
@@ -125,5 +216,9 @@ def about(path, first_row=0):
     try:
         yield
     except (ValueError, TypeError, KeyError, OverflowError) as error:
-        message = re.sub(r"\brow (\d+)", lambda m: f"row {int(m[1]) + first_row}", str(error))
+        message = re.sub(
+            r"\bin row (\d+)",
+            lambda match: f"in row {int(match[1]) + first_row} (counted from 0)",
+            str(error),
+        )
         raise ValueError(f"{'standard input' if path == '-' else path}: {message}") from error

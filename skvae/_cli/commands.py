@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections import defaultdict
+from collections import Counter, defaultdict
 from pathlib import Path
 
 import pandas as pd
@@ -10,13 +10,20 @@ import pandas as pd
 from .. import VAEAnomalyDetector, export_onnx, load, save
 from .. import report as html_report
 from .._estimators import check_settings
-from .._files import check_output, format_of, read_table_file
+from .._files import check_output
 from .blocks import (
+    Source,
+    Target,
     about,
     by_block,
+    counted,
+    flagged_together,
     known_columns,
+    named,
     oddest,
+    p_values_of_block,
     parts_of_block,
+    read,
     scores_of_block,
     select,
     text_columns,
@@ -27,7 +34,7 @@ from .demo import demonstrate
 __all__ = ["demo", "explain", "export", "fit", "report", "score"]
 
 
-def fit(table, output, exclude, set_, seed, input_format):
+def fit(table, output, exclude, set_, seed, input_format, separator):
     """Fit a detector to the rows of a table, and save it."""
     check_output(output, [table])
     detector = VAEAnomalyDetector(random_state=seed, verbose=sys.stderr.isatty())
@@ -35,8 +42,9 @@ def fit(table, output, exclude, set_, seed, input_format):
     check_settings(detector)
     if detector.use_labels:
         raise ValueError("--set use_labels: the command line takes no labels. Use Python.")
+    X = read(Source(table, input_format, separator))
+    exclude = named(exclude, X.columns)
     with about(table):
-        X = read_table_file(table, format_of(table, input_format))
         detector.fit(select(X, [name for name in X.columns if name not in exclude], exclude))
     save(detector.set_params(verbose=0), output)
     print(
@@ -46,26 +54,64 @@ def fit(table, output, exclude, set_, seed, input_format):
     )
 
 
-def score(model, table, output, keep, block_rows, input_format, output_format):
+def score(
+    model,
+    table,
+    output,
+    keep,
+    p_values,
+    fdr,
+    block_rows,
+    input_format,
+    output_format,
+    separator,
+    escape_formulas,
+):
     """Write the score of each row, and whether it is flagged."""
     check_output(output, [model, table])
-    results = by_block(scores_of_block, load(model), keep, table, input_format, block_rows)
-    write_blocks(results, output, output_format)
+    detector = load(model)
+    has_p_values = p_values or fdr is not None
+    if has_p_values:
+        _check_p_values(model, detector, fdr)
+    function = p_values_of_block if has_p_values else scores_of_block
+    source = Source(table, input_format, separator)
+    results = by_block(function, detector, keep, source, block_rows)
+    if fdr is not None:
+        results = flagged_together(results, detector, fdr)
+    counts = Counter()
+    target = Target(output, output_format, separator, escape_formulas)
+    write_blocks(counted(results, counts), target)
+    flagged = f", {counts['flagged']:,} flagged" if hasattr(detector, "offset_") else ""
+    print(f"{counts['rows']:,} rows{flagged}", file=sys.stderr)
 
 
-def explain(model, table, output, top, keep, block_rows, input_format, output_format):
+def explain(
+    model,
+    table,
+    output,
+    top,
+    keep,
+    block_rows,
+    input_format,
+    output_format,
+    separator,
+    escape_formulas,
+):
     """Write what each column adds to each row's score."""
     check_output(output, [model, table])
-    results = by_block(parts_of_block, load(model), keep, table, input_format, block_rows)
-    write_blocks(results if top is None else oddest(results, top), output, output_format)
+    source = Source(table, input_format, separator)
+    results = by_block(parts_of_block, load(model), keep, source, block_rows)
+    target = Target(output, output_format, separator, escape_formulas)
+    write_blocks(results if top is None else oddest(results, top), target)
 
 
-def report(model, table, output, top, keep, input_format):
+def report(model, table, output, top, keep, input_format, separator):
     """Write an HTML page of the scores."""
     check_output(output, [model, table])
     detector = load(model)
+    rows = read(Source(table, input_format, separator), text_columns(detector))
+    keep = named(keep, rows.columns)
     with about(table):
-        rows = read_table_file(table, format_of(table, input_format), text_columns(detector))
         X = known_columns(detector, keep, rows)
         if keep:
             X = X.set_axis(pd.MultiIndex.from_frame(rows[list(keep)]))
@@ -85,6 +131,17 @@ def export(model, output):
 def demo(output, seed):
     """Run the demonstration."""
     demonstrate(output, seed)
+
+
+def _check_p_values(model, detector, fdr):
+    """Raise for a model that has no p-values, and for a rate that is none."""
+    if not hasattr(detector, "offset_"):
+        raise ValueError(
+            f"{model} is a {type(detector).__name__}, which has no p-values: leave --p-values and "
+            "--fdr out, or fit a VAEAnomalyDetector."
+        )
+    if fdr is not None and not 0 < fdr < 1:
+        raise ValueError(f"--fdr {fdr:g}: write a share above 0 and below 1, such as 0.1.")
 
 
 def _setting(text):

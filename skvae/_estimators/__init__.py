@@ -1,10 +1,10 @@
 """Estimators: what users call."""
 
 from .base import BaseVAE
-from .calibration import CalibrationWarning, anomaly_average_precision
+from .calibration import CalibrationWarning, anomaly_average_precision, warn_of_detection
 from .checks import integer
-from .conformal import discoveries, p_values, threshold
-from .detector import VAEAnomalyDetector
+from .conformal import discoveries, largest_discovery, p_values, threshold
+from .detector import VAEAnomalyDetector, p_values_of
 from .settings import check_settings
 from .transformer import VAETransformer
 
@@ -17,6 +17,9 @@ __all__ = [
     "check_settings",
     "discoveries",
     "integer",
+    "largest_discovery",
     "p_values",
+    "p_values_of",
     "threshold",
+    "warn_of_detection",
 ]

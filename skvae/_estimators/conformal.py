@@ -1,21 +1,21 @@
 """Scores of rows that the weights were not fitted to become p-values, thresholds, selections."""
 
 import numpy as np
-from scipy.stats import false_discovery_control
 
-__all__ = ["discoveries", "n_apart", "p_values", "threshold"]
+__all__ = ["below_tie", "discoveries", "largest_discovery", "n_apart", "p_values", "threshold"]
 
 MOST_APART = 0.1  # share of the scores
 FEWEST = 100  # of which some can be told to lie apart
+ROUNDING = 1e-5  # of a score, at least 10: `score_samples` rounds to float32
 
 
 def p_values(scores, calibration_scores):
     """Conformal p-value of each score: how rarely a normal row scores as low.
 
     The (1 + count) / (1 + m) of a score has in its count the calibration scores that are
-    not above it. A fresh score that is exchangeable with them has a p-value of at most a
-    with probability at most a, for every a: exactly floor(a * (m + 1)) / (m + 1) where no
-    two scores are equal.
+    not above it by more than rounding. A fresh score that is exchangeable with them has a
+    p-value of at most a with probability at most a, for every a: exactly
+    floor(a * (m + 1)) / (m + 1) where no two scores are equal.
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ def p_values(scores, calibration_scores):
     >>> p_values(np.array([-1.0, 0.0, 4.5]), np.arange(9.0))
     array([0.1, 0.2, 0.6])
     """
-    n_not_above = np.searchsorted(calibration_scores, scores, side="right")
+    n_not_above = np.searchsorted(calibration_scores, scores + _margin(scores), side="right")
     return (1 + n_not_above) / (1 + len(calibration_scores))
 
 
@@ -76,6 +76,27 @@ def threshold(calibration_scores, false_alarm_rate):
     k = int(np.floor(np.round(false_alarm_rate * (len(scores) + 1), 9)))
     k = min(k, len(scores))
     return float(scores[k - 1]) if k > 0 else None
+
+
+def below_tie(offset, scores):
+    """Threshold, a margin of rounding lower where several scores are tied at it.
+
+    Parameters
+    ----------
+    offset : float
+    scores : ndarray of shape (m,)
+        Those that it is a quantile of.
+
+    Returns
+    -------
+    offset : float
+    """
+    is_tie = np.sum(np.abs(scores - offset) <= 1e-3 * _margin(offset)) > 1
+    return float(offset - _margin(offset)) if is_tie else offset
+
+
+def _margin(scores):
+    return ROUNDING * np.maximum(10.0, np.abs(scores))
 
 
 def n_apart(scores):
@@ -134,5 +155,34 @@ def discoveries(p_values, fdr):
     >>> discoveries(np.array([0.01, 0.02, 0.2, 0.9]), 0.05)
     array([ True,  True, False, False])
     """
+    values, counts = np.unique(p_values, return_counts=True)
+    return p_values <= largest_discovery(values, counts, fdr)
+
+
+def largest_discovery(values, counts, fdr):
+    """Largest p-value that `discoveries` selects, of p-values that are counted.
+
+    Rows need not be kept to be selected: of m calibration scores come m + 1 values at most.
+
+    Parameters
+    ----------
+    values : ndarray of shape (k,)
+        Different p-values, in ascending order.
+    counts : int ndarray of shape (k,)
+        How many rows have each.
+    fdr : float in (0, 1)
+
+    Returns
+    -------
+    largest : float
+        0 if none is selected.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> largest_discovery(np.array([0.01, 0.02, 0.9]), np.array([1, 3, 4]), 0.05)
+    0.02
+    """
     # Rounded, for p-values are whole multiples of a fraction and often meet the bound.
-    return np.round(false_discovery_control(p_values, method="bh"), 9) <= fdr
+    shares = np.round(values * counts.sum() / np.cumsum(counts), 9)
+    return float(values[shares <= fdr].max(initial=0.0))

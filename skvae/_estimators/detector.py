@@ -13,11 +13,11 @@ from ..nn import LIKELIHOODS
 from .base import BaseVAE
 from .calibration import known_anomalies, scores_by_fold, warn_of_calibration, warn_of_detection
 from .checks import constant, either, integer, kind, one_of, real
-from .conformal import discoveries, n_apart, p_values, threshold
+from .conformal import below_tie, discoveries, n_apart, p_values, threshold
 from .parameters import documented, parameter
 from .queries import as_random_state
 
-__all__ = ["VAEAnomalyDetector"]
+__all__ = ["VAEAnomalyDetector", "p_values_of"]
 
 
 _FOLDS = 5  # of a table too small to hold rows out
@@ -35,7 +35,8 @@ class VAEAnomalyDetector(OutlierMixin, BaseVAE):
     Attributes
     ----------
     offset_ : float
-        Threshold in nats: rows with ``score_samples`` below it are anomalies.
+        Threshold in nats: rows with ``score_samples`` below it are anomalies. Where scores are
+        tied there, as those of equal rows are, it is a margin of rounding below them.
     calibration_scores_ : ndarray of shape (m,)
         Scores of the calibration rows, behind `p_values`, in nats and ascending.
     n_calibration_ : int
@@ -230,15 +231,7 @@ class VAEAnomalyDetector(OutlierMixin, BaseVAE):
         >>> detector.calibrate(X[300:]).p_values([[9.0, -9.0]]).round(3)
         array([0.005])
         """
-        self._check_bound()
-        scores = self.score_samples(X)
-        if len(self.calibration_scores_) == 0:
-            raise ValueError(
-                f"No row calibrates this {type(self).__name__}, which was fitted with "
-                f"validation_fraction={self.validation_fraction!r} and cv={self.cv!r}, or by "
-                "partial_fit. Call calibrate(X_normal), or fit with cv=5."
-            )
-        return p_values(scores, self.calibration_scores_)
+        return p_values_of(self, self.score_samples(X))
 
     def detect(self, X: ArrayLike, fdr: float = 0.05) -> np.ndarray:
         """Select the anomalies among some rows with a bounded share of false discoveries.
@@ -313,7 +306,8 @@ class VAEAnomalyDetector(OutlierMixin, BaseVAE):
                 f"{int(np.ceil(1 / self.false_alarm_rate)) - 1} calibration rows. Got "
                 f"{len(scores)}. Pass more, or raise false_alarm_rate to 1 / {len(scores) + 1}."
             )
-        self.calibration_scores_, self.n_calibration_, self.offset_ = scores, len(scores), offset
+        self.calibration_scores_, self.n_calibration_ = scores, len(scores)
+        self.offset_ = below_tie(offset, scores)
         self.calibrated_bound_ = self.bound
         return self
 
@@ -335,18 +329,19 @@ class VAEAnomalyDetector(OutlierMixin, BaseVAE):
         scores = np.sort(self._unseen_scores(bound, members, rows))
         apart, scores = np.split(scores, [n_apart(scores)])
         by_rate = self.contamination == "auto"
-        share = self.false_alarm_rate if by_rate else self.contamination
+        share = float(self.false_alarm_rate if by_rate else self.contamination)
         offset = threshold(scores, share) if by_rate else None
-        n_calibration = 0 if offset is None else len(scores)
+        own, n_calibration = scores, 0 if offset is None else len(scores)
         if rows.X is not None and by_rate:
             warn_of_calibration(scores, apart, share)
         if offset is None:
             known = rows.table.take(~rows.anomalous) if by_rate else rows.table
-            offset = float(np.quantile(by_chunk(bound, known), share))
+            own = by_chunk(bound, known)
+            offset = float(np.quantile(own, share))
         return {
             "calibration_scores_": scores,
             "n_calibration_": n_calibration,
-            "offset_": offset,
+            "offset_": below_tie(offset, own),
             "calibrated_bound_": self.bound,
         }
 
@@ -377,3 +372,15 @@ class VAEAnomalyDetector(OutlierMixin, BaseVAE):
         if not self.use_labels:
             return super()._known_anomalies(y, n, fewest=fewest, fewest_others=fewest_others)
         return known_anomalies(y, n, fewest=fewest, fewest_others=fewest_others)
+
+
+def p_values_of(detector, scores):
+    """Give what `p_values` gives of rows whose `score_samples` are known."""
+    detector._check_bound()
+    if len(detector.calibration_scores_) == 0:
+        raise ValueError(
+            f"No row calibrates this {type(detector).__name__}, which was fitted with "
+            f"validation_fraction={detector.validation_fraction!r} and cv={detector.cv!r}, or by "
+            "partial_fit. Call calibrate(X_normal), or fit with cv=5."
+        )
+    return p_values(scores, detector.calibration_scores_)

@@ -1,6 +1,7 @@
 """VAETransformer: what is about codes."""
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import check_array
@@ -10,6 +11,7 @@ from .._engine import reconstruct, untouched
 from .base import BaseVAE
 from .device import scoring_device
 from .parameters import documented
+from .queries import row_labels
 
 __all__ = ["VAETransformer"]
 
@@ -65,7 +67,7 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE)
         return self.codes(X)
 
     @untouched
-    def inverse_transform(self, X: ArrayLike) -> np.ndarray:
+    def inverse_transform(self, X: ArrayLike) -> np.ndarray | pd.DataFrame:
         """Rows that latent codes stand for: the decoder's best guess of each cell.
 
         Parameters
@@ -75,9 +77,11 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE)
 
         Returns
         -------
-        rows : ndarray of shape (n_samples, n_features)
+        rows : ndarray or DataFrame of shape (n_samples, n_features)
             Means in the columns' own units, of flags the probability of a 1; the most
-            probable level of columns of levels.
+            probable level of columns of levels. A pandas DataFrame where one, or a polars
+            one, was fitted, with its dtypes, so that flags are the likelier value, and with
+            the index of X if it has one.
 
         Raises
         ------
@@ -94,7 +98,7 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE)
                 f"however: X.shape={codes.shape}"
             )
         means = reconstruct(self.model_, codes, scoring_device(self))
-        return self.table_.decode(means)
+        return self.table_.in_container(self.table_.decode(means), row_labels(X))
 
     @property
     def _n_features_out(self):

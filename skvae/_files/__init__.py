@@ -2,7 +2,7 @@
 
 from .atomic import check_output, replacing
 from .models import load, save
-from .tables import format_of, read_blocks, read_table_file, writing
+from .tables import format_of, read_blocks, read_table_file, separator_of, writing
 
 __all__ = [
     "check_output",
@@ -12,5 +12,6 @@ __all__ = [
     "read_table_file",
     "replacing",
     "save",
+    "separator_of",
     "writing",
 ]

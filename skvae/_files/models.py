@@ -12,6 +12,7 @@ from os import PathLike
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save as serialized
 from sklearn.utils.validation import check_is_fitted
@@ -139,14 +140,36 @@ def load(path: str | PathLike[str]) -> VAEAnomalyDetector | VAETransformer:
 
 
 def _estimator(tree, arrays):
-    """Rebuild an estimator, and let it score a row of its own: all parts must fit."""
+    """Rebuild an estimator, and ask it about rows of its own: all parts must fit."""
     reader = Reader(arrays)
     estimator = ESTIMATORS[tree["class"]]()
     vars(estimator).update({name: reader.read(value) for name, value in tree["attributes"].items()})
-    score = estimator.score_samples(estimator.sample(1, random_state=0))
-    if score.shape != (1,) or not np.isfinite(score).all():
-        raise ValueError(f"it scores one row by {score}")
+    sizes = [len(columns) for _, columns in estimator.table_.blocks()]
+    models = [each.model for each in estimator.members_ if each.model is not None]
+    if any(list(model.likelihood.sizes) != sizes for model in [estimator.model_, *models]):
+        raise ValueError("the columns of its table and of a model differ")
+    rows = estimator.sample(3, random_state=0)
+    scores = estimator.score_samples(rows)
+    parts, rest = estimator.explain(rows, return_rest=True)
+    sums = np.asarray(parts).sum(axis=1) + np.asarray(rest).sum(axis=1)
+    for numbers in (scores, sums, estimator.codes(rows).sum(axis=1)):
+        if numbers.shape != (3,) or not np.isfinite(numbers).all():
+            raise ValueError(f"of three rows it makes {numbers}")
+    nothing = np.full(rows.shape, np.nan)
+    hidden = pd.DataFrame(nothing, columns=rows.columns) if hasattr(rows, "columns") else nothing
+    estimator.impute(hidden)
+    estimator.impute(hidden, n_draws=1, random_state=0)
+    if hasattr(estimator, "offset_"):
+        _check_threshold(estimator, rows)
     return estimator
+
+
+def _check_threshold(estimator, rows):
+    estimator.decision_function(rows)
+    if not np.isfinite([estimator.offset_, *estimator.calibration_scores_]).all():
+        raise ValueError("its threshold or a calibration score is no finite number")
+    if len(estimator.calibration_scores_) > 0:
+        estimator.p_values(rows)
 
 
 def _checksum(text, arrays):

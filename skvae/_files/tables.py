@@ -10,15 +10,16 @@ import re
 import sys
 import warnings
 import zlib
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 
 import pandas as pd
 
 from .atomic import replacing
+from .digits import rereadable, restored, whole_columns
 
-__all__ = ["FORMATS", "format_of", "read_blocks", "read_table_file", "writing"]
+__all__ = ["FORMATS", "format_of", "read_blocks", "read_table_file", "separator_of", "writing"]
 
 
 FORMATS = ("csv", "parquet", "jsonl")
@@ -31,9 +32,11 @@ SUFFIXES = {
 }
 OPENERS = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}  # else the builtin
 STREAM = "-"  # standard input or output
+SEPARATORS = {"tab": "\t", r"\t": "\t"}  # else the character itself
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")  # to spreadsheets
 
 
-def format_of(path, name=None):
+def format_of(path, name=None, option="--input-format"):
     """Format of a file by its suffix.
 
     Parameters
@@ -42,6 +45,8 @@ def format_of(path, name=None):
         "-" for standard input or output, which is CSV unless named.
     name : {"csv", "parquet", "jsonl"} or None
         Overrides the suffix.
+    option : str, default="--input-format"
+        What names the format, for the error message.
 
     Returns
     -------
@@ -64,8 +69,38 @@ def format_of(path, name=None):
     plain = Path(path)
     suffix = Path(plain.stem).suffix if plain.suffix in OPENERS else plain.suffix
     if suffix.lower() not in SUFFIXES:
-        raise ValueError(f"unknown suffix {plain.suffix!r}: name the format, {', '.join(FORMATS)}")
+        raise ValueError(
+            f"unknown suffix {plain.suffix!r}: name the format by {option} {'|'.join(FORMATS)}"
+        )
     return SUFFIXES[suffix.lower()]
+
+
+def separator_of(text):
+    r"""Character that separates the fields of CSV.
+
+    Parameters
+    ----------
+    text : str
+        It, or "tab" or the two characters of "\t" for a tab.
+
+    Returns
+    -------
+    separator : str
+
+    Raises
+    ------
+    ValueError
+        If it is no single character of ASCII, or one that fields are made of.
+
+    Examples
+    --------
+    >>> separator_of("tab")
+    '\t'
+    """
+    separator = SEPARATORS.get(text, text)
+    if len(separator) != 1 or not separator.isascii() or re.match(r'[\w"\r\n]', separator):
+        raise ValueError(f"--separator {text}: write ';', '|' or another single sign, or tab.")
+    return separator
 
 
 @contextmanager
@@ -78,7 +113,10 @@ def _named_as_broken():
     except (EOFError, gzip.BadGzipFile, lzma.LZMAError, zlib.error) as error:
         raise ValueError(f"cannot be decompressed: {error}") from error
     except UnicodeDecodeError as error:
-        raise ValueError(f"is no text in UTF-8: {error}. Convert it to UTF-8.") from error
+        raise ValueError(
+            f"is no text in UTF-8: {error}. Convert it to UTF-8, or name its format by "
+            "--input-format."
+        ) from error
     except pd.errors.EmptyDataError as error:
         raise ValueError("is empty: its first line must name the columns") from error
     except pd.errors.ParserWarning as warning:
@@ -92,7 +130,7 @@ def _next(blocks):
     return next(blocks, None)
 
 
-def read_blocks(path, name, n_rows, texts=()):
+def read_blocks(path, name, n_rows, texts=(), separator=","):
     """Blocks of rows of a table in a file.
 
     Parameters
@@ -104,6 +142,8 @@ def read_blocks(path, name, n_rows, texts=()):
         Most rows of a block.
     texts : sequence of str, default=()
         Columns of text. CSV does not say so, and a block of it may hold numbers alone.
+    separator : str, default=","
+        Of the fields of CSV.
 
     Yields
     ------
@@ -111,7 +151,7 @@ def read_blocks(path, name, n_rows, texts=()):
         Its index counts the rows of the file from 0.
     """
     start, empty = 0, None
-    blocks = READERS[name](path, n_rows, texts)
+    blocks = READERS[name](path, n_rows, texts, separator)
     while (block := _next(blocks)) is not None:
         block = block.set_axis(range(start, start + len(block)))
         start += len(block)
@@ -123,42 +163,67 @@ def read_blocks(path, name, n_rows, texts=()):
         raise ValueError(f"no rows{'' if empty is None else ' below the header'}")
 
 
-def read_table_file(path, name, texts=()):
-    """Whole table of a file, as a DataFrame; parameters as those of `read_blocks`."""
-    return pd.concat(list(read_blocks(path, name, 1_000_000, texts)))
+def read_table_file(path, name, texts=(), separator=","):
+    """Whole table of a file, as a DataFrame; parameters as those of `read_blocks`.
+
+    Columns of CSV with digits such as 007 are text: as numbers they would be others.
+    """
+    if name != "csv":
+        return _whole_table(path, name, texts, separator)
+    with rereadable(path) as source:
+        X = _whole_table(source, name, texts, separator)
+        whole = whole_columns(X)
+        return restored(X, _whole_table(source, name, whole, separator)[whole]) if whole else X
 
 
-def _csv_blocks(path, n_rows, texts):
+def _whole_table(*source):
+    path, name, *others = source
+    return pd.concat(list(read_blocks(path, name, 1_000_000, *others)))
+
+
+def _csv_blocks(path, n_rows, texts, separator):
     options = {"chunksize": n_rows, "low_memory": False, "dtype": dict.fromkeys(texts, str)}
     with _text(path) as file:
-        reader = csv.reader(file)
-        options |= {"names": _header(reader), "header": None}
+        reader = csv.reader(file, delimiter=separator)
+        options |= {"names": _header(reader, separator), "header": None, "sep": separator}
         try:
             # index_col: or fields that are more than the header's would move all columns by one.
             with pd.read_csv(file, index_col=False, **options) as blocks:
                 yield from blocks
-        except pd.errors.ParserError as error:  # which counts lines from the header on
-            raise pd.errors.ParserError(
-                re.sub(r"line (\d+)", lambda m: f"line {int(m[1]) + reader.line_num}", str(error))
-            ) from error
+        except pd.errors.ParserError as error:  # which counts from below the header
+            raise pd.errors.ParserError(_by_lines(str(error), reader.line_num)) from error
 
 
-def _header(reader):
+def _by_lines(message, n_lines):
+    """Count the file's lines where pandas counts lines from 1, or rows from 0, below so many."""
+    message = re.sub(r"\bline (\d+)", lambda m: f"line {int(m[1]) + n_lines}", message)
+    return re.sub(r"\bat row (\d+)", lambda m: f"in line {int(m[1]) + 1 + n_lines}", message)
+
+
+def _header(reader, separator):
     """Names in the first line of a CSV file; pandas would give a repeated one another name."""
     names = next(filter(None, reader), [])
-    _check_separator(names)
+    _check_separator(names, separator)
     for name in names:
         if name and names.count(name) > 1:
             raise ValueError(f"its header has the name {name!r} more than once. Rename the others.")
     return [name or f"Unnamed: {place}" for place, name in enumerate(names)]
 
 
-def _check_separator(names):
-    if len(names) == 1 and any(separator in str(names[0]) for separator in ";\t"):
-        raise ValueError(f"its header {names[0]!r} is one field: fields are separated by commas")
+def _check_separator(names, separator):
+    """Raise for a first line that looks as if the file were written another way."""
+    if names and names[0].startswith("{"):
+        raise ValueError("its first line is no header but JSON: use --input-format jsonl")
+    others = [sign for sign in ",;\t|" if len(names) == 1 and sign in names[0]]
+    if others:
+        sign = "tab" if others[0] == "\t" else f"{others[0]!r}"
+        raise ValueError(
+            f"its header {names[0]!r} is one field, separated by {separator!r}: use --separator "
+            f"{sign}"
+        )
 
 
-def _jsonl_blocks(path, n_rows, texts):
+def _jsonl_blocks(path, n_rows, texts, separator):
     # Not by pandas, which takes numbers for dates where a column's name suggests it.
     keys = {}  # met so far: a block may lack one that is optional
     with _text(path) as file:
@@ -173,26 +238,35 @@ def _record(line, text):
     try:
         record = json.loads(text)
     except (json.JSONDecodeError, RecursionError) as error:
-        raise ValueError(f"line {line} is no JSON: {error}") from error
+        raise ValueError(f"line {line} is no JSON: {error}.{_other_format(line)}") from error
     if not isinstance(record, dict):
-        raise ValueError(f"line {line} is no JSON object")
+        raise ValueError(f"line {line} is no JSON object.{_other_format(line)}")
     return record
 
 
-def _parquet_blocks(path, n_rows, texts):
+def _other_format(line):
+    """Way out where not a single line is as it should be."""
+    return " Is it another format? Name it by --input-format." if line == 1 else ""
+
+
+def _parquet_blocks(path, n_rows, texts, separator):
     parquet = _parquet()
     # Its index of parts is at the file's end: a stream is read whole.
     source = io.BytesIO(sys.stdin.buffer.read()) if path == STREAM else path
-    with parquet.ParquetFile(source) as file:
+    try:
+        file = parquet.ParquetFile(source)
+    except ValueError as error:  # those of Arrow are such
+        raise ValueError(f"is no Parquet: {error}. Name its format by --input-format.") from error
+    with file:
         for batch in file.iter_batches(n_rows):
-            yield batch.to_pandas()
+            yield batch.to_pandas(integer_object_nulls=True)  # or a hole would round others
 
 
 READERS = {"csv": _csv_blocks, "parquet": _parquet_blocks, "jsonl": _jsonl_blocks}
 
 
 @contextmanager
-def writing(path, name):
+def writing(path, name, separator=",", escape_formulas=False):
     """Give a function that adds a block of rows to a file, complete or not there at all.
 
     Parameters
@@ -200,13 +274,24 @@ def writing(path, name):
     path : str
         "-" for standard output.
     name : {"csv", "parquet", "jsonl"}
+    separator : str, default=","
+        Of the fields of CSV.
+    escape_formulas : bool, default=False
+        Whether to put an apostrophe before each text of CSV that a spreadsheet would compute.
 
     Yields
     ------
     write : callable, DataFrame -> None
+
+    Raises
+    ------
+    ValueError
+        If formulas are to be escaped in another format than CSV.
     """
+    if escape_formulas and name != "csv":
+        raise ValueError(f"--escape-formulas is for CSV, and {path} is {name}: leave it out.")
     if path == STREAM:
-        with WRITERS[name](sys.stdout.buffer) as write:
+        with WRITERS[name](sys.stdout.buffer, separator, escape_formulas) as write:
             yield write
         sys.stdout.buffer.flush()
         return
@@ -214,31 +299,56 @@ def writing(path, name):
     with (
         replacing(path) as temporary,
         opened(temporary, "wb") as file,
-        WRITERS[name](file) as write,
+        WRITERS[name](file, separator, escape_formulas) as write,
     ):
         yield write
 
 
 @contextmanager
-def _csv_writer(file):
+def _csv_writer(file, separator, escape_formulas):
     n_blocks = 0
 
     def write(block):
         nonlocal n_blocks
-        block.to_csv(file, index=False, header=n_blocks == 0)
+        block = _with_escapes(block) if escape_formulas else block
+        # The writer of Python quotes no carriage return alone, which ends a row to most readers.
+        quoting = csv.QUOTE_NONNUMERIC if _has_returns(block) else csv.QUOTE_MINIMAL
+        is_first = n_blocks == 0
+        block.to_csv(file, sep=separator, index=False, header=is_first, quoting=quoting)
         n_blocks += 1
 
     yield write
 
 
+def _has_returns(block):
+    texts = [block.columns, *(block.iloc[:, j] for j in _text_columns(block))]
+    return any("\r" in cell for cells in texts for cell in cells if isinstance(cell, str))
+
+
+def _text_columns(block):
+    return [j for j, dtype in enumerate(block.dtypes) if dtype.kind == "O"]
+
+
+def _with_escapes(block):
+    """Put an apostrophe before texts, names of columns too, that would be formulas."""
+    escaped = block.set_axis(map(_escaped, block.columns), axis=1)
+    for j in _text_columns(block):
+        escaped.isetitem(j, block.iloc[:, j].astype(object).map(_escaped))
+    return escaped
+
+
+def _escaped(cell):
+    return f"'{cell}" if isinstance(cell, str) and cell.startswith(FORMULA_STARTS) else cell
+
+
 @contextmanager
-def _jsonl_writer(file):
+def _jsonl_writer(file, separator, escape_formulas):
     # 15 digits are the most that pandas writes.
     yield lambda block: block.to_json(file, orient="records", lines=True, double_precision=15)
 
 
 @contextmanager
-def _parquet_writer(file):
+def _parquet_writer(file, separator, escape_formulas):
     import pyarrow
 
     parquet, writer = _parquet(), None
@@ -250,8 +360,9 @@ def _parquet_writer(file):
             table = pyarrow.Table.from_pandas(block, schema, preserve_index=False)
         except pyarrow.ArrowException as error:
             raise ValueError(
-                f"a column has another type in rows {block.index[0]} to {block.index[-1]} than "
-                f"before: {error}. Write CSV, or more rows at a time by --block-rows."
+                f"a column has another type in rows {block.index[0]} to {block.index[-1]} "
+                f"(counted from 0) than before: {error}. Write CSV, or more rows at a time by "
+                "--block-rows."
             ) from error
         writer = writer or parquet.ParquetWriter(file, table.schema)
         writer.write_table(table)
@@ -268,7 +379,8 @@ WRITERS = {"csv": _csv_writer, "parquet": _parquet_writer, "jsonl": _jsonl_write
 
 def _text(path):
     if path == STREAM:
-        return nullcontext(sys.stdin)
+        # Not sys.stdin, whose encoding is that of the terminal.
+        return open(sys.stdin.fileno(), encoding="utf-8-sig", newline="", closefd=False)
     return OPENERS.get(Path(path).suffix, open)(path, "rt", encoding="utf-8-sig", newline="")
 
 

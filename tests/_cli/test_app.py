@@ -13,12 +13,11 @@ from importlib.metadata import version
 import numpy as np
 import pandas as pd
 import pytest
+from common import QUICK, run
 
 import skvae
-from skvae._cli import main
 from skvae._files import format_of, read_table_file
 
-QUICK = ["--set", "max_steps=30", "--set", "hidden_layer_sizes=[16]"]
 WRITE = {
     "csv": lambda X, path: X.to_csv(path, index=False),
     "csv.gz": lambda X, path: X.to_csv(path, index=False),
@@ -28,28 +27,9 @@ WRITE = {
 }
 
 
-def run(*arguments):
-    """Status that the command ends with."""
-    with pytest.raises(SystemExit) as raised:
-        main([str(argument) for argument in arguments])
-    return raised.value.code or 0
-
-
-@pytest.fixture(scope="module")
-def keyed(frame):
-    """`frame` with a column of keys, some cells missing."""
-    X = frame.reset_index(drop=True).assign(id=[f"k{i}" for i in range(len(frame))])
-    X.loc[::7, "b"] = np.nan
-    return X
-
-
-@pytest.fixture(scope="module")
-def model(keyed, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("model")
-    keyed.to_csv(folder / "train.csv", index=False)
-    path = folder / "model.skvae"
-    assert run("fit", folder / "train.csv", "-o", path, "--exclude", "id", *QUICK) == 0
-    return path
+@pytest.fixture(scope="session")
+def model(model_file):
+    return model_file
 
 
 @pytest.mark.slow
@@ -214,10 +194,12 @@ def test_links_and_pipes_are_written_to(model, keyed, tmp_path):
     os.close(reader)
 
 
+@pytest.mark.filterwarnings("default:Nearly every row")
 def test_fit_tells_the_noise_models(keyed, tmp_path, capsys):
     keyed.to_csv(tmp_path / "train.csv", index=False)
     assert run("fit", tmp_path / "train.csv", "-o", tmp_path / "model.skvae", *QUICK) == 0
-    lines = capsys.readouterr().err.splitlines()
+    warning, *lines = capsys.readouterr().err.splitlines()
+    assert re.match(r"skvae: Nearly every row .* 'id', .* --exclude id\)", warning)
     assert lines[:3] == [
         "heteroscedastic_student_t: a, b, c, d, e",
         "bernoulli: flag",
@@ -263,9 +245,10 @@ def test_standard_input_goes_to_standard_output(model, keyed):
     command = [sys.executable, "-W", "error", "-m", "skvae", "score", str(model), "-"]
     text = keyed.to_csv(index=False)
     done = subprocess.run(command, input=text, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stderr) == (0, "")
     scores = pd.read_csv(io.StringIO(done.stdout))
     assert len(scores) == len(keyed)
+    summary = f"400 rows, {scores['flagged'].sum()} flagged\n"
+    assert (done.returncode, done.stderr) == (0, summary)
 
 
 def test_a_closed_pipe_ends_quietly(model, keyed, tmp_path):
@@ -291,7 +274,7 @@ CASES = {
     ),
     "cell": (
         ["score", "MODEL", "wrong.csv", "--block-rows", "10"],
-        r"wrong\.csv: Column 'c' .*'oops' in row 33",
+        r"wrong\.csv: Column 'c' .*'oops' in row 33 \(counted from 0\): no number",
     ),
     "infinite": (
         ["score", "MODEL", "infinite.csv", "--block-rows", "10"],

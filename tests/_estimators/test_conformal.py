@@ -6,9 +6,16 @@ from itertools import product
 
 import numpy as np
 import pytest
-from scipy.stats import chisquare
+from scipy.stats import chisquare, false_discovery_control
 
-from skvae._estimators.conformal import discoveries, n_apart, p_values, threshold
+from skvae._estimators.conformal import (
+    below_tie,
+    discoveries,
+    largest_discovery,
+    n_apart,
+    p_values,
+    threshold,
+)
 
 SIZES = [1, 2, 19, 20, 98, 99, 100, 199, 999, 12_345]
 RATES = ["0.001", "0.01", "0.05", "0.07", "0.1", "0.29", "0.3", "0.57", "0.58", "0.7", "0.999"]
@@ -102,6 +109,17 @@ def test_discoveries_are_those_of_benjamini_and_hochberg(fdr):
         np.testing.assert_array_equal(discoveries(p, fdr), p <= bound)
 
 
+@pytest.mark.parametrize("fdr", [0.003, 0.05, 0.3])
+def test_discoveries_are_those_of_scipy_and_of_counts_alone(fdr):
+    for seed in range(50):
+        rng = np.random.default_rng(seed)
+        p = p_values(rng.normal(rng.choice([0, -3], size=300)), np.sort(rng.normal(size=400)))
+        expected = np.round(false_discovery_control(p, method="bh"), 9) <= fdr
+        np.testing.assert_array_equal(discoveries(p, fdr), expected)
+        largest = largest_discovery(*np.unique(p, return_counts=True), fdr)
+        assert largest == (p[expected].max() if expected.any() else 0.0)
+
+
 @pytest.mark.parametrize("m", [99, 199, 999])
 def test_p_values_on_the_bound_itself_are_selected(m):
     for n, rank in product(range(1, 40), range(1, 20)):
@@ -148,3 +166,10 @@ def test_normal_rows_are_hardly_ever_apart(tail, m):
     draw = draws.get(tail, lambda size: rng.chisquare(5, size=size))
     dropped = [n_apart(np.sort(-draw(size=m))) for _ in range(2000)]
     assert np.mean(dropped) / m < 5e-4
+
+
+def test_a_threshold_at_a_tie_leaves_room_for_rounding():
+    tied, apart = np.array([-3.0, 1.0, 1.0, 1.0]), np.arange(4.0)
+    assert 0.999 < below_tie(1.0, tied) < 1
+    assert below_tie(1.0, apart) == 1.0
+    assert p_values(np.array([1.0, 1 - 1e-7, 0.9]), tied).tolist() == [1.0, 1.0, 0.4]

@@ -71,11 +71,28 @@ def test_inverse_transform_gives_rows_back_in_their_own_units(fitted, table):
         assert np.corrcoef(rows[:, j], table[:, j])[0, 1] > 0.9
 
 
-def test_inverse_transform_gives_probabilities_of_flags(transformer, frame):
-    fitted = clone(transformer).fit(frame)
-    rows = fitted.inverse_transform(fitted.transform(frame))
+def test_inverse_transform_gives_probabilities_of_flags_in_arrays(transformer, frame):
+    X = frame.to_numpy(dtype=float)
+    fitted = clone(transformer).set_params(likelihoods={5: "bernoulli"}).fit(X)
+    rows = fitted.inverse_transform(fitted.transform(X))
     assert ((rows[:, -1] > 0) & (rows[:, -1] < 1)).all()
     assert np.corrcoef(rows[:, -1], frame["flag"])[0, 1] > 0.5
+
+
+@pytest.mark.parametrize("container", [pd.DataFrame, pl.from_pandas])
+def test_inverse_transform_gives_a_frame_as_sample_does(transformer, frame, container):
+    levels = pd.Categorical(np.where(frame["a"] > 0, "high", "low"), categories=["low", "high"])
+    X = frame.assign(level=levels, text=levels.astype(str), n=(frame["c"] > 0).astype(int))
+    fitted = clone(transformer).fit(container(X))
+    codes = fitted.transform(container(X))
+    rows = fitted.inverse_transform(codes)
+    assert (rows.dtypes == fitted.sample(5, random_state=0).dtypes).all()
+    assert list(rows) == list(X)
+    assert np.corrcoef(rows["b"], X["b"])[0, 1] > 0.9
+    assert (rows["text"] == X["text"].to_numpy()).mean() > 0.6
+    labelled = fitted.inverse_transform(pd.DataFrame(codes, index=X.index))
+    assert (labelled.index == X.index).all()
+    np.testing.assert_array_equal(labelled.to_numpy(), rows.to_numpy())
 
 
 @pytest.mark.parametrize(

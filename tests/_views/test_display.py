@@ -212,7 +212,7 @@ def test_reconstruction_has_a_panel_a_column(transformer, wine):
     X = wine.mask(np.random.default_rng(0).random(wine.shape) < 0.3)
     display = ReconstructionDisplay.from_estimator(transformer, X, columns=["alcohol", "ash"])
     assert [ax.get_title() for ax in display.axes_] == ["alcohol", "ash"]
-    expected = transformer.inverse_transform(transformer.transform(X))[:, 0]
+    expected = np.asarray(transformer.inverse_transform(transformer.transform(X)))[:, 0]
     points = display.axes_[0].collections[0].get_offsets()
     seen = X["alcohol"].notna()
     np.testing.assert_array_equal(points, np.column_stack([X["alcohol"], expected])[seen])
@@ -316,3 +316,12 @@ WRONG = {
 def test_wrong_arguments_are_named(detector, transformer, wine, draw, error, message):
     with pytest.raises(error, match=message):
         draw(detector, transformer, wine)
+
+
+@pytest.mark.parametrize(
+    ("bins", "error"), [(0, ValueError), (10**9, ValueError), (1.0, TypeError)]
+)
+def test_bins_of_a_histogram_are_checked(bins, error):
+    display = ScoreDistributionDisplay.from_predictions(np.arange(5.0))
+    with pytest.raises(error, match=r"The 'bins' parameter .* must be an int in the range \[1, "):
+        display.plot(bins=bins)
