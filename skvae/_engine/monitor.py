@@ -170,8 +170,13 @@ class Monitor:
 
 
 def check_convergence(history):
-    """Warn if the held-out ELBO still rose in the last tenth of the steps of a `train`."""
+    """Warn if the held-out ELBO still rose in the last tenth of the steps of a `train`.
+
+    Raise ValueError where no step led to finite numbers.
+    """
     steps, elbos = history["step"], history["validation"]
+    if not steps:
+        raise diverged(math.nan, 1)
     before = max(i for i, step in enumerate(steps) if step <= max(1, 0.9 * steps[-1]))
     gain, late = elbos[-1] - elbos[0], elbos[-1] - elbos[before]
     if late > 0.01 * gain > 0:

@@ -7,7 +7,7 @@ brought along.
 """
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 import numpy as np
 import pandas as pd
@@ -28,6 +28,7 @@ MODULES = {
     for cls in [*_PUBLIC, *parts.ACTIVATIONS.values(), nn.ModuleList, nn.Sequential]
     if isinstance(cls, type) and issubclass(cls, nn.Module)
 }
+_LARGEST = torch.finfo(torch.float32).max  # models are trained in it
 _PLAIN_MODULE = frozenset(vars(nn.Module()))
 
 
@@ -149,7 +150,10 @@ class Reader:
 
     def _tensor(self, content):
         name, axes = content
-        return torch.tensor(self.arrays[name]).permute(np.argsort(axes).tolist())
+        array = self.arrays[name]
+        if not (np.abs(array) <= _LARGEST).all():
+            raise ValueError("a weight is no number of float32")
+        return torch.tensor(array).permute(np.argsort(axes).tolist())
 
     def _objects(self, content):
         cells = np.empty(len(content["cells"]), dtype=object)
@@ -170,8 +174,11 @@ class Reader:
         return DOMAINS[name]
 
     def _record(self, content):
-        value = object.__new__(RECORDS[content["class"]])
+        cls = RECORDS[content["class"]]
+        value = object.__new__(cls)
         vars(value).update(self._named(content["attributes"]))
+        if cls is Column:
+            _check_fields(value)
         return value
 
     def _module(self, content):
@@ -188,6 +195,14 @@ class Reader:
 
     def _named(self, trees):
         return {name: self.read(tree) for name, tree in trees.items()}
+
+
+def _check_fields(value):
+    """Raise for a field of a dataclass that is not of its type."""
+    for each in fields(value):
+        held = getattr(value, each.name)
+        if not isinstance(held, each.type) or isinstance(held, bool):
+            raise TypeError(f"{each.name} is {held!r:.80}, no {each.type.__name__}")
 
 
 READERS = {

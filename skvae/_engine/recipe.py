@@ -15,6 +15,7 @@ import torch
 
 from ..nn import DIVERGENCES, POSTERIORS, PRIORS, VAE, JointLikelihood, Objective
 from .start import start
+from .trial import try_noise, try_out
 
 __all__ = [
     "CANDIDATES",
@@ -140,8 +141,10 @@ class Recipe(NamedTuple):
         floor = None if self.scale_floor == "auto" else self.scale_floor
         automatic = min(examples[0].shape[1], self.most_codes)
         prior = PRIORS.get(self.prior, self.prior)
+        likelihood = JointLikelihood(blocks, floor)
+        try_noise(likelihood, examples[0])
         model = VAE(
-            JointLikelihood(blocks, floor),
+            likelihood,
             latent_dim=automatic if self.latent_dim == "auto" else self.latent_dim,
             hidden_layer_sizes=tuple(self.hidden_layer_sizes),
             activation=self.activation,
@@ -150,6 +153,7 @@ class Recipe(NamedTuple):
             examples=examples,
             generator=generator,
         )
+        try_out(model, *examples, self.objective().divergence)
         if self.init == "linear":
             floor = DEFAULT_FLOOR if floor is None else floor
             start(model, *examples, NOISE_AT_START * floor, generator, seed)

@@ -86,13 +86,16 @@ def factor_analysis(rows, n_components, scale, seed):
     Rubin and Thayer, "EM algorithms for ML factor analysis", 1982, doi:10.1007/BF02293851.
     """
     n_columns = rows.shape[1]
-    covariance = np.cov(rows, rowvar=False, bias=True).reshape(n_columns, n_columns)
-    values, vectors = np.linalg.eigh(covariance)
     if n_components >= n_columns:
+        values, vectors = _eigen(rows)
         loadings = vectors * np.sqrt((values - scale**2).clip(SMALLEST_EIGENVALUE))
         return rows.mean(axis=0), np.full(n_columns, scale), loadings
-    # All that counts of the rows is their covariance, which two rows a column have as well.
-    root = np.sqrt(n_columns * values.clip(SMALLEST_EIGENVALUE)) * vectors
+    alike = rows
+    if n_columns <= LARGEST_PRECISE or not n_components < len(rows) <= 2 * n_columns:
+        # All that counts of the rows is their covariance, which two rows a column have as well.
+        values, vectors = _eigen(rows)
+        root = np.sqrt(n_columns * values.clip(SMALLEST_EIGENVALUE)) * vectors
+        alike = np.vstack([root.T, -root.T])
     model = FactorAnalysis(
         n_components,
         tol=TOLERANCE,
@@ -101,11 +104,18 @@ def factor_analysis(rows, n_components, scale, seed):
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # training goes on from there
-        model.fit(np.vstack([root.T, -root.T]))
+        model.fit(alike)
     scales = np.sqrt(model.noise_variance_.clip(SMALLEST_VARIANCE))
     loadings = model.components_.T
     _, _, rotation = np.linalg.svd(loadings / scales[:, None], full_matrices=False)
     return rows.mean(axis=0), scales, loadings @ rotation.T
+
+
+def _eigen(rows):
+    """Eigenvalues and eigenvectors of the covariance of rows."""
+    n_columns = rows.shape[1]
+    covariance = np.cov(rows, rowvar=False, bias=True).reshape(n_columns, n_columns)
+    return np.linalg.eigh(covariance)
 
 
 def _mixture(codes, n_normals, seed, generator):

@@ -1,6 +1,5 @@
 """What all estimators share: how they are fitted and kept."""
 
-import warnings
 from copy import deepcopy
 from functools import partial
 from typing import Any, NamedTuple, Self
@@ -29,10 +28,12 @@ from .._engine import (
 )
 from .._table import EncodedTable, TableEncoder
 from .device import scoring_device, training_device
+from .holes import warn_of_columns, warn_of_empty_rows
+from .keys import warn_of_keys
 from .progress import CallbackSupportMixin, Progress, n_tasks, with_callbacks
 from .queries import as_random_state, seed_from
 from .race import race
-from .settings import check_settings, families_of, listed
+from .settings import check_settings, families_of
 from .state import State, undone_if_it_fails
 
 __all__ = ["BaseVAE", "FitRows"]
@@ -305,18 +306,11 @@ class BaseVAE(CallbackSupportMixin, State):
                 missing=self.missing,
             )
             self.table_ = encoder.fit(raw, names, kept)
-            self._warn_of_unknown_columns()
+            warn_of_columns(self.table_)
+            warn_of_keys(raw, self.likelihoods)
             self.architecture_ = self._architecture()
+        warn_of_empty_rows(self.table_, raw)
         return self.table_.encode(raw), families
-
-    def _warn_of_unknown_columns(self):
-        if len(self.table_.unknown_) > 0:
-            names = listed([self.table_.columns_[j].name for j in self.table_.unknown_])
-            warnings.warn(
-                f"No cell of {names} is observed among the rows that are fitted: nothing is known "
-                "of such a column, and its cells add 0 nats to later scores, too. Leave it out.",
-                stacklevel=2,
-            )
 
     def _recipes(self, n_rows, n_fitted, has_judges):
         """Find the main recipes, of which one is kept, and the robust one if there is one.

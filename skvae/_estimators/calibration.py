@@ -94,7 +94,8 @@ def scores_by_fold(estimator, X, y, known, n_folds, random_state):
         In the order of the folds.
     """
     rows = np.flatnonzero(~known)
-    folds = KFold(min(n_folds, len(rows)), shuffle=True, random_state=random_state)
+    n_folds = min(max(n_folds, 3) if len(rows) == 3 else n_folds, len(rows))  # 2 rows for each fit
+    folds = KFold(n_folds, shuffle=True, random_state=random_state)
     tests = [rows[test] for _, test in folds.split(rows)]
     scores = []
 
@@ -104,7 +105,8 @@ def scores_by_fold(estimator, X, y, known, n_folds, random_state):
 
     splits = [(np.delete(np.arange(len(known)), test), test) for test in tests]
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "No cell of")  # a fold may lack those of a whole column
+        # A fold may lack the cells or holes of a column; of the rest the whole table has warned.
+        warnings.filterwarnings("ignore", "No (cell|hole) |Column .* holds both")
         warnings.simplefilter("ignore", CalibrationWarning)  # no threshold of a fold is kept
         cross_validate(estimator, X, y, cv=splits, scoring=note, error_score="raise")
     return np.concatenate(scores)

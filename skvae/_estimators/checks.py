@@ -1,6 +1,5 @@
 """Rules for constructor parameters, and one sentence shape for every failure."""
 
-import math
 import numbers
 from typing import NamedTuple
 
@@ -15,7 +14,10 @@ __all__ = [
     "one_of",
     "real",
     "sequence",
+    "size",
 ]
+
+MOST = 2**20  # of what memory is taken by: latent dimensions, units of a layer, draws
 
 
 class Rule(NamedTuple):
@@ -93,15 +95,20 @@ def real(low, high, closed):
     def inside(value):
         above = value > low or (left == "[" and value == low)
         below = value < high or (right == "]" and value == high)
-        return above and below
+        return above and below and _has_float(value)
 
     return Rule(f"a float in the range {left}{low}, {high}{right}", _is_real, inside)
 
 
-def integer(low, high=math.inf):
+def integer(low, high=2**63):
     """Require an integer of at least `low` and below `high`."""
-    described = f"an int in the range [{low}, {high})"
+    described = f"an int in the range [{low}, {'2**63' if high == 2**63 else high})"
     return Rule(described, _is_integer, lambda value: low <= value < high)
+
+
+def size(low=1):
+    """Require an integer that memory may be taken by."""
+    return integer(low, MOST)
 
 
 def one_of(names):
@@ -152,7 +159,15 @@ def kind(described, is_kind):
 
 def _is_real(value):
     is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
-    return is_number and not math.isnan(value)
+    return is_number and value == value  # NaN is not
+
+
+def _has_float(value):
+    try:
+        float(value)
+    except OverflowError:
+        return False
+    return True
 
 
 def _is_integer(value):

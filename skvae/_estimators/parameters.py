@@ -23,7 +23,7 @@ from ..nn import (
     Posterior,
     Prior,
 )
-from .checks import constant, either, integer, kind, mapping, one_of, real, sequence
+from .checks import constant, either, integer, kind, mapping, one_of, real, sequence, size
 
 __all__ = ["Parameters", "documented", "parameter", "rules_of"]
 
@@ -92,7 +92,7 @@ class Parameters(BaseEstimator):
 
     latent_dim: int | str = parameter(
         "auto",
-        either(integer(1), one_of(["auto"])),
+        either(size(), one_of(["auto"])),
         """int or "auto"
         Dimensions of the latent space. "auto" takes the number of columns, at most 8, and
         at most 32 in the member "dense".
@@ -100,7 +100,7 @@ class Parameters(BaseEstimator):
     )
     hidden_layer_sizes: Sequence[int] = parameter(
         (128,),
-        sequence(integer(1)),
+        sequence(size()),
         """tuple of int
         Widths of the encoder's hidden layers; the decoder has them in reverse. Beside them
         the inputs pass on, so that () makes both linear. The robust member has its own.
@@ -173,7 +173,8 @@ class Parameters(BaseEstimator):
         """{"ignore", "model"}
         What a missing cell says. With "ignore" nothing: scores are of the observed cells.
         "model" adds to each column that has holes in training the log mass of the cell
-        being missing or not, for tables where that is informative.
+        being missing or not, for tables where that is informative; `fit` names columns
+        that have none, of which it can learn nothing.
         """,
     )
     scale_floor: float | str = parameter(
@@ -322,7 +323,7 @@ class Parameters(BaseEstimator):
     )
     n_draws: int = parameter(
         4,
-        integer(1),
+        size(),
         """int
         Quasi-random draws of the latent noise for scores, the same for all rows.
         """,

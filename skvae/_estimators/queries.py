@@ -14,9 +14,10 @@ from .._engine import Density, by_chunk, latent_means, untouched
 from .._table import read_table
 from .checks import integer, real
 from .device import scoring_device
+from .holes import warn_of_empty_rows
 from .parameters import Parameters
 
-__all__ = ["Queries", "as_random_state", "seed_from"]
+__all__ = ["Queries", "as_random_state", "row_labels", "seed_from"]
 
 BOUNDS = {"elbo": Density.elbo, "iwae": Density.importance_bound}
 
@@ -37,7 +38,8 @@ class Queries(Parameters):
         scores : ndarray of shape (n_samples,)
             With ``bound="elbo"`` the evidence lower bound, with ``bound="iwae"`` the
             importance-weighted one, in nats and in the columns' own units: densities of
-            continuous columns, masses of the others.
+            continuous columns, masses of the others. A row without an observed cell has the
+            bound of no cells, and a warning names the first such row.
 
         Raises
         ------
@@ -48,6 +50,7 @@ class Queries(Parameters):
             finite numbers that fit the noise models.
         """
         raw = self._read(X)
+        warn_of_empty_rows(self.table_, raw)
         return self._over(raw, self._bound(self._density()))
 
     @untouched
@@ -69,6 +72,7 @@ class Queries(Parameters):
             As `score_samples`.
         """
         raw = self._read(X)
+        warn_of_empty_rows(self.table_, raw)
         return -self._over(raw, self._density().elbo)
 
     @untouched
@@ -112,8 +116,8 @@ class Queries(Parameters):
         parts, kl = terms[:, :-1], terms[:, -1]
         rest = np.column_stack([kl, np.full(len(kl), self.baseline_.sum())])
         if raw.is_frame:
-            parts = pd.DataFrame(parts, index=_index(X), columns=raw.names)
-            rest = pd.DataFrame(rest, index=_index(X), columns=["kl", "baseline"])
+            parts = pd.DataFrame(parts, index=row_labels(X), columns=raw.labels)
+            rest = pd.DataFrame(rest, index=row_labels(X), columns=["kl", "baseline"])
         return (parts, rest) if return_rest else parts
 
     @untouched
@@ -187,7 +191,7 @@ class Queries(Parameters):
         raw = self._read(X)
         real(0, 1, "neither").check("coverage", coverage, self)
         cells = self._over(raw, partial(self._density().expect, coverage=coverage))
-        return self.table_.expected(raw, cells, _index(X))
+        return self.table_.expected(raw, cells, row_labels(X))
 
     def score(self, X: ArrayLike, y: object = None) -> float:
         """Mean evidence lower bound of the rows, in nats; higher is better.
@@ -224,8 +228,8 @@ class Queries(Parameters):
         -------
         X : ndarray or DataFrame of shape (n_samples, n_features)
             In the columns' own units; a pandas DataFrame where one, or a polars one, was
-            fitted, whose columns of booleans and categories hold such. An infrequent level
-            that shares its probability may be drawn, an unseen one is not.
+            fitted, with its dtypes. An infrequent level that shares its probability may be
+            drawn, an unseen one is not.
 
         Raises
         ------
@@ -266,7 +270,8 @@ class Queries(Parameters):
         -------
         filled : ndarray or DataFrame of shape (n_samples, n_features), or a list of n_draws such
             In the container that was fitted, as `sample` gives it, and with the index of X
-            if it has one; observed cells are those of X.
+            if it has one; observed cells are those of X. A dtype gives way where it has no
+            place for one of them.
 
         Raises
         ------
@@ -276,7 +281,7 @@ class Queries(Parameters):
         """
         raw = self._read(X)
         self._check("random_state", random_state)
-        index = _index(X)
+        index = row_labels(X)
         if n_draws is None:
             return self.table_.fill(raw, self._over(raw, self._density().guess), index)
         integer(1).check("n_draws", n_draws, self)
@@ -328,6 +333,6 @@ def seed_from(random_state):
     return int(random_state.randint(np.iinfo(np.int32).max))
 
 
-def _index(X):
+def row_labels(X):
     """Take the labels of the rows of a pandas DataFrame; None for other tables."""
     return X.index if hasattr(X, "iloc") else None

@@ -152,6 +152,8 @@ def _of_estimator(estimator, X):
     names = [str(column.name) for column in columns]
     if len(set(names)) < len(names):
         raise ValueError(f"Two columns have one name, by which a graph knows them: {names}.")
+    for column in columns:
+        _check_integers(column)
     kinds = ["string" if is_text(column) else "double" for column in columns]
     inputs = [Input(name, kind, 1) for name, kind in zip(names, kinds, strict=True)]
     if "string" not in kinds:
@@ -160,6 +162,16 @@ def _of_estimator(estimator, X):
     if taken := [name for name in names if name in outputs]:
         raise ValueError(f"Column {taken[0]!r} has the name of an output of the graph. Rename it.")
     return _model(estimator, inputs, dict(zip(outputs, outputs, strict=True)))
+
+
+def _check_integers(column):
+    """Raise for a column that tells apart integers which a graph's numbers do not."""
+    numbers = [level for level in column.levels if isinstance(level, int)]
+    if column.origin or max(map(abs, numbers), default=0) > 2**53:
+        raise ValueError(
+            f"Column {column.name!r} holds integers beyond 2**53, which a graph does not tell from "
+            "their neighbours. Fit it as text by astype(str), or leave it out."
+        )
 
 
 def _of_pipeline(pipeline, X):

@@ -3,7 +3,8 @@
 from .columns import Column, EncodedTable
 from .domains import DOMAINS, FARTHEST, INVERSE_SINH, LOGARITHM
 from .encoder import TableEncoder
-from .reading import as_pandas, read_table
+from .frames import as_pandas
+from .reading import read_table
 
 __all__ = [
     "DOMAINS",

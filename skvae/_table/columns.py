@@ -6,10 +6,22 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-__all__ = ["LARGEST", "NUMBERS", "UNIT", "Column", "EncodedTable", "RawTable", "index_of"]
+__all__ = [
+    "LARGEST",
+    "LARGEST_WHOLE",
+    "NUMBERS",
+    "UNIT",
+    "Column",
+    "EncodedTable",
+    "RawTable",
+    "at_positions",
+    "header_of",
+    "index_of",
+]
 
 
 LARGEST = np.finfo(np.float64).max
+LARGEST_WHOLE = 2**53  # float64 tells whole numbers up to here from their neighbours
 
 
 class RawTable(NamedTuple):
@@ -27,8 +39,12 @@ class RawTable(NamedTuple):
         Of each column of categories; in their order where that is "ordered".
     dtypes : list
         Of a DataFrame's columns; None for arrays.
+    exact : list of (object ndarray of shape (n,) or None)
+        Cells of each column of numbers that holds integers beyond 2**53, None where missing.
     is_frame : bool
         Whether it was a DataFrame.
+    header : list
+        Names of the levels of a DataFrame's column labels, mostly one that is None.
     """
 
     values: np.ndarray
@@ -36,18 +52,40 @@ class RawTable(NamedTuple):
     kinds: list
     levels: list
     dtypes: list
+    exact: list
     is_frame: bool
+    header: list
+
+    @property
+    def labels(self):
+        """Index of the names, as that of the DataFrame."""
+        return header_of(self.names, self.header)
 
     def take(self, rows):
         """Return some of the rows, given as positions or a slice."""
-        return self._replace(values=self.values[rows])
+        exact = [None if cells is None else cells[rows] for cells in self.exact]
+        return self._replace(values=self.values[rows], exact=exact)
 
     def factorize(self, j):
         """Positions of a column's cells among its levels, -1 where missing; and the levels."""
         if self.levels[j] is None:
-            codes, levels = pd.factorize(self.values[:, j], sort=True)
+            cells = self.values[:, j] if self.exact[j] is None else self.exact[j]
+            codes, levels = pd.factorize(cells, sort=True)
             return codes, levels.astype(object)
         return np.nan_to_num(self.values[:, j], nan=-1).astype(np.int64), self.levels[j]
+
+    def numbers(self, j, origin=0):
+        """Cells of a column less an origin, without rounding before; (n,)."""
+        cells = self.values[:, j] if self.exact[j] is None else self.exact[j]
+        if origin == 0:
+            return self.values[:, j]
+        return np.array([np.nan if cell is None else cell - origin for cell in cells], dtype=float)
+
+    def cells(self, j):
+        """Cells of a column as they were read; (n,)."""
+        if self.levels[j] is not None:
+            return at_positions(self.levels[j], self.values[:, j])
+        return self.values[:, j] if self.exact[j] is None else self.exact[j]
 
 
 class EncodedTable(NamedTuple):
@@ -70,7 +108,7 @@ class EncodedTable(NamedTuple):
 
 @dataclass(frozen=True)
 class Column:
-    """How one column is encoded: x = (curve(z * spread) * scale + loc) * 2**exponent.
+    """How one column is encoded: x = (curve(z * spread) * scale + loc) * 2**exponent + origin.
 
     Attributes
     ----------
@@ -81,7 +119,10 @@ class Column:
     kind : {"number", "integer", "boolean", "category", "ordered"}
         What it was read as.
     dtype : dtype or None
-        That of a DataFrame's column of levels.
+        That of a DataFrame's column, in which it is given back.
+    origin : int
+        A cell in the middle of a column of integers beyond 2**53, from which the others are
+        counted; else 0.
     exponent : int
         Power of two near its largest absolute value; of counts, near their mean.
     loc, scale : float
@@ -107,6 +148,7 @@ class Column:
     likelihood: str
     kind: str = "number"
     dtype: object = field(default=None, repr=False)
+    origin: int = 0
     exponent: int = 0
     loc: float = 0.0
     scale: float = 1.0
@@ -123,3 +165,16 @@ NUMBERS = ("number", "integer", "boolean")
 def index_of(levels):
     """Give levels as an index that tells apart what pandas would not."""
     return pd.Index(levels, dtype=object, tupleize_cols=False)
+
+
+def header_of(names, header):
+    """Column labels of some names, given the names of their levels."""
+    if len(header) > 1:
+        return pd.MultiIndex.from_tuples(names, names=header)
+    return pd.Index(names, tupleize_cols=False, name=header[0])
+
+
+def at_positions(levels, positions):
+    """Levels in place of their positions, NaN in place of NaN; object (n,)."""
+    known = np.append(index_of(levels).to_numpy(), [np.nan])  # the last one for holes
+    return known[np.nan_to_num(positions, nan=-1).astype(np.int64)]

@@ -7,7 +7,8 @@ from typing import ClassVar, NamedTuple
 
 import numpy as np
 
-from .columns import NUMBERS, UNIT, index_of
+from .columns import LARGEST_WHOLE, NUMBERS, UNIT
+from .levels import merged, positions_of
 from .units import count_unit, no_unit, positive_unit, real_unit, spiked_unit
 
 __all__ = ["DOMAINS", "FARTHEST", "INVERSE_SINH", "LINE", "LOGARITHM"]
@@ -62,30 +63,47 @@ class Numbers:
         What belongs to the domain, for the error message.
     unit : callable, (n,) -> (exponent, loc, scale, spread)
     curve : Curve
-    excludes : callable, (n,) -> bool ndarray
+    outside : callable, (n,) -> bool ndarray
         Which values do not belong to it.
     is_continuous : bool
         Whether the noise models have densities; else they have masses.
     has_interval : bool
         Whether what is expected of a cell has an interval; else a probability.
+    has_origin : bool
+        Whether integers beyond 2**53 are counted from one in their middle.
     """
 
     needs: str
     unit: Callable
     curve: Curve = LINE
-    excludes: Callable = _nothing
+    outside: Callable = _nothing
     is_continuous: bool = True
     has_interval: bool = True
+    has_origin: bool = False
     kinds: ClassVar[tuple] = NUMBERS
+
+    @property
+    def needs_of_numbers(self):
+        """What belongs to the domain of numbers, for the error message."""
+        return self.needs
 
     @property
     def is_linear(self):
         """Whether centring and scaling is all."""
         return self.curve is LINE
 
+    def excludes(self, raw, j):
+        """Which cells of a column do not belong to it."""
+        return self.outside(raw.values[:, j])
+
     def learn(self, raw, j, min_frequency, max_categories):
         """Say how a column is encoded; dict of fields of its `Column`."""
-        return dict(zip(UNIT, self.unit(raw.values[:, j]), strict=True))
+        origin = 0
+        if self.has_origin and raw.exact[j] is not None:
+            whole = sorted(int(cell) for cell in raw.exact[j] if cell is not None)
+            origin = whole[len(whole) // 2] if whole else 0
+        unit = self.unit(raw.numbers(j, origin))
+        return {"origin": origin} | dict(zip(UNIT, unit, strict=True))
 
     def encode(self, values, raw, j, column):
         """Bend a column's cells, which are centred and scaled; (n,) -> (n,)."""
@@ -129,18 +147,24 @@ class Levels:
     order: Callable
     may_share: bool = False
 
+    needs_of_numbers: ClassVar[str] = (
+        "numbers beyond 2**53 as integers (dtype 'Int64' where some are missing) or as text"
+    )
     is_continuous: ClassVar[bool] = False
     has_interval: ClassVar[bool] = False
     is_linear: ClassVar[bool] = False
     curve: ClassVar[Curve] = LINE
 
-    def excludes(self, values):
-        """Which values do not belong to it: any may be a level."""
-        return _nothing(values)
+    def excludes(self, raw, j):
+        """Which cells of a column do not belong to it: those that may have been rounded."""
+        if raw.levels[j] is not None or raw.exact[j] is not None:
+            return _nothing(raw.values)
+        return np.abs(raw.values[:, j]) > LARGEST_WHOLE
 
     def learn(self, raw, j, min_frequency, max_categories):
         """Levels of a column in order, and how many have a probability of their own."""
         codes, levels = raw.factorize(j)
+        codes = merged(codes, levels, raw.names[j])
         counts = np.bincount(codes[codes >= 0], minlength=len(levels))
         order = self.order(counts)
         order = order[counts[order] > 0]
@@ -159,9 +183,8 @@ class Levels:
     def encode(self, values, raw, j, column):
         """Position of each cell's level among the column's; NaN where missing."""
         codes, levels = raw.factorize(j)
-        known = index_of(column.levels)
-        positions = known.get_indexer(index_of(levels)).astype(float)
-        positions[positions < 0] = len(known)
+        positions = positions_of(levels, column.levels, column.name).astype(float)
+        positions[positions < 0] = len(column.levels)
         return np.append(positions, np.nan)[codes]
 
     def decode(self, values, column):
@@ -190,20 +213,20 @@ def _as_they_come(counts):
 
 
 DOMAINS = {
-    "real": Numbers("numbers", real_unit),
+    "real": Numbers("numbers", real_unit, has_origin=True),
     "positive": Numbers("numbers above 0", positive_unit, LOGARITHM, lambda values: values <= 0),
-    "spiked": Numbers("numbers", spiked_unit, INVERSE_SINH),
+    "spiked": Numbers("numbers", spiked_unit, INVERSE_SINH, has_origin=True),
     "binary": Numbers(
         "values 0 and 1",
         no_unit,
-        excludes=lambda values: (values != 0) & (values != 1) & ~np.isnan(values),
+        outside=lambda values: (values != 0) & (values != 1) & ~np.isnan(values),
         is_continuous=False,
         has_interval=False,
     ),
     "count": Numbers(
         "whole numbers from 0 on",
         count_unit,
-        excludes=lambda values: (values < 0) | (values % 1 > 0),
+        outside=lambda values: (values < 0) | (values % 1 > 0),
         is_continuous=False,
     ),
     "category": Levels("levels", (*NUMBERS, "category", "ordered"), _by_frequency, may_share=True),

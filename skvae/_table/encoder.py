@@ -6,8 +6,8 @@ from itertools import count, groupby
 import numpy as np
 import pandas as pd
 
-from .columns import LARGEST, NUMBERS, UNIT, Column, EncodedTable, index_of
-from .containers import CASTS, with_levels
+from .columns import LARGEST, UNIT, Column, EncodedTable, at_positions, index_of
+from .containers import as_frame, stacked
 from .domains import DOMAINS, FARTHEST
 
 __all__ = ["TableEncoder"]
@@ -83,7 +83,7 @@ class TableEncoder:
         ValueError
             If a column holds values outside its noise model's domain, or no cell is observed.
         """
-        self._is_frame = raw.is_frame
+        self._is_frame, self._header = raw.is_frame, raw.header
         self.columns_ = [
             Column(name, likelihood, kind, dtype)
             for name, likelihood, kind, dtype in zip(
@@ -165,13 +165,14 @@ class TableEncoder:
         for j, (column, domain) in enumerate(zip(self.columns_, self._domains, strict=True)):
             fits = raw.kinds[j] in domain.kinds or column.levels  # any level may be unseen
             values = raw.values[:, j]
-            wrong = domain.excludes(values) if fits else ~np.isnan(values)
+            wrong = domain.excludes(raw, j) if fits else ~np.isnan(values)
             if wrong.any():
                 row = int(np.argmax(wrong))
+                needs = domain.needs_of_numbers if fits else domain.needs
                 cell = f"{values[row]:g}" if fits else repr(raw.levels[j][int(values[row])])
                 raise ValueError(
                     f"Column {column.name!r}: the {column.likelihood!r} likelihood needs "
-                    f"{domain.needs}. Got {cell} in row {row}. "
+                    f"{needs}. Got {cell} in row {row}. "
                     + (_way_out_of_fit(column.name, fits) if is_fitting else _way_out_later(fits))
                 )
 
@@ -189,7 +190,7 @@ class TableEncoder:
         """
         half = self._exponents // 2  # in two steps: the power itself may overflow
         with np.errstate(over="ignore"):  # what overflows is clipped
-            values = raw.values * 2.0**-half
+            values = self._counted(raw) * 2.0**-half
             values *= 2.0 ** (half - self._exponents)
             values -= self._locs
             values /= self._scales
@@ -204,6 +205,22 @@ class TableEncoder:
         observed = ~np.isnan(values)
         np.copyto(values, 0.0, where=~observed)
         return EncodedTable(values, observed)
+
+    def _counted(self, raw):
+        """Numbers, those of columns that have an origin counted from it."""
+        if all(column.origin == 0 for column in self.columns_):
+            return raw.values
+        return np.column_stack(
+            [raw.numbers(j, each.origin) for j, each in enumerate(self.columns_)]
+        )
+
+    def are_empty(self, raw):
+        """Which rows have no cell, and no hole that is modelled, to be scored by; (n,)."""
+        if len(self.masked_) > 0:
+            return np.zeros(len(raw.values), dtype=bool)
+        holes = np.isnan(raw.values)
+        holes[:, self.unknown_] = True
+        return holes.all(axis=1)
 
     def log_jacobian(self, values):
         """Log of dz/dx of each cell in nats, 0 for columns whose scores are masses.
@@ -240,28 +257,36 @@ class TableEncoder:
         cells : ndarray of shape (n, n_columns)
             float64, or object where a column's levels are no numbers.
         """
+        return stacked(self.columns_, self._decoded(values))
+
+    def _decoded(self, values, rounded=False):
+        """Cells of each column in its own unit; list of ndarray of shape (n,)."""
         values = self.in_user_order(values)
         for j, column, domain in self._bent():
             values[:, j] = domain.decode(values[:, j], column)
         with np.errstate(over="ignore"):  # what overflows becomes the largest number
             cells = np.ldexp(values * self._scales + self._locs, self._exponents)
         cells = cells.clip(-LARGEST, LARGEST)
-        levels = [
-            domain.levels_of(column)
-            for column, domain in zip(self.columns_, self._domains, strict=True)
-        ]
-        cells = with_levels(cells, levels)
-        are_numbers = all(column.kind in NUMBERS for column in self.columns_)
-        return cells.astype(np.float64, copy=False) if are_numbers else cells
+        own = []
+        for j, (column, domain) in enumerate(zip(self.columns_, self._domains, strict=True)):
+            of_column = cells[:, j]
+            if domain.levels_of(column) is not None:
+                of_column = at_positions(column.levels, of_column)
+            elif rounded and domain.is_whole(column):
+                of_column = np.rint(of_column)
+            own.append(_from_origin(of_column, column.origin))
+        return own
 
     def in_container(self, cells, index=None):
         """Cells in the user's order as the kind of table that was fitted."""
+        return self._contained(list(cells.T), index)
+
+    def _contained(self, own, index, observed=None):
+        """Cells of each column as the kind of table that was fitted."""
         if not self._is_frame:
-            return cells
-        frame = pd.DataFrame(cells, columns=[column.name for column in self.columns_], index=index)
-        for j, column in enumerate(self.columns_):
-            frame.isetitem(j, CASTS[column.kind](frame.iloc[:, j], column.dtype))
-        return frame
+            return stacked(self.columns_, own)
+        header = self._header
+        return as_frame(self.columns_, own, header=header, index=index, observed=observed)
 
     def in_user_order(self, by_column):
         """Columns from the model's order to the user's, without the flags of holes."""
@@ -288,19 +313,16 @@ class TableEncoder:
         table : ndarray or DataFrame of shape (n, n_columns)
             In the container that was fitted. Flags and whole numbers are rounded.
         """
-        guesses = self._rounded(self.decode(values))
-        cells = with_levels(raw.values, raw.levels)
-        return self.in_container(np.where(np.isnan(raw.values), guesses, cells), index)
+        observed = ~np.isnan(raw.values)
+        own = [
+            np.where(observed[:, j], raw.cells(j), guesses)
+            for j, guesses in enumerate(self._decoded(values, rounded=True))
+        ]
+        return self._contained(own, index, observed)
 
     def rows(self, values):
         """Rows in the container that was fitted, of cells as the model encodes them."""
-        return self.in_container(self._rounded(self.decode(values)))
-
-    def _rounded(self, cells):
-        for j, (column, domain) in enumerate(zip(self.columns_, self._domains, strict=True)):
-            if domain.is_whole(column):
-                cells[:, j] = np.rint(cells[:, j].astype(np.float64))
-        return cells
+        return self._contained(self._decoded(values, rounded=True), None)
 
     def expected(self, raw, cells, index=None):
         """Lay out what is expected of each cell beside how sure that is.
@@ -325,16 +347,16 @@ class TableEncoder:
         if not self._is_frame:
             expected = pd.DataFrame(expected, index=index).infer_objects()
         of_all = {
-            "lower": self.decode(lower),
-            "upper": self.decode(upper),
-            "probability": self.in_user_order(probability),
+            "lower": self._decoded(lower),
+            "upper": self._decoded(upper),
+            "probability": self.in_user_order(probability).T,
         }
         parts, keys = [], []
         for j, (column, domain) in enumerate(zip(self.columns_, self._domains, strict=True)):
             fields = ("lower", "upper") if domain.has_interval else ("probability",)
             parts.append(expected.iloc[:, j])
             for field_ in fields:
-                values = of_all[field_][:, j].astype(np.float64)
+                values = of_all[field_][j].astype(np.float64)
                 parts.append(pd.Series(values, index=expected.index))
             keys += [(column.name, field_) for field_ in ("expected", *fields)]
         frame = pd.concat(parts, axis=1)
@@ -343,6 +365,13 @@ class TableEncoder:
             [index_of(names), fields], names=["column", "field"]
         )
         return frame
+
+
+def _from_origin(cells, origin):
+    """Cells that were counted from an origin, as integers of Python."""
+    if origin == 0:
+        return cells
+    return np.array([round(cell) + origin for cell in cells.tolist()], dtype=object)
 
 
 def _way_out_of_fit(name, are_numbers):

@@ -6,12 +6,14 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.utils import check_array
 
+from .._estimators import integer
 from .axes import BLACK, BLUE, VERMILLION, axes_or_new, checked_labels, drawn_on
 from .numbers import short_nats
 
 __all__ = ["ScoreDistributionDisplay"]
 
 
+MOST_BINS = 10_000
 P_VALUES = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
 
 
@@ -140,6 +142,7 @@ class ScoreDistributionDisplay:
         -------
         display : ScoreDistributionDisplay
         """
+        integer(1, MOST_BINS).check("bins", bins, self)
         ax = axes_or_new(ax)
         low, high = self._ends()
         edges = np.linspace(low, high, bins + 1)

@@ -15,6 +15,8 @@ from .distributions import DiagonalNormal, MixtureDistribution, PrecisionNormal
 
 __all__ = ["FullMixture", "Mixture", "Prior", "StandardNormal", "VampPrior"]
 
+_MOST_COMPONENTS = 2**20
+
 
 class Prior(nn.Module):
     """Base class of p(z).
@@ -214,8 +216,11 @@ class VampPrior(Prior):
 
 def _check_components(n_components):
     is_integer = isinstance(n_components, Integral) and not isinstance(n_components, bool)
-    if not is_integer or n_components < 1:
-        raise ValueError(f"n_components must be an int in the range [1, inf). Got {n_components!r}")
+    if not is_integer or not 1 <= n_components < _MOST_COMPONENTS:
+        raise ValueError(
+            f"n_components must be an int in the range [1, {_MOST_COMPONENTS}). Got "
+            f"{n_components!r}"
+        )
 
 
 def _normal(shape, like, generator):

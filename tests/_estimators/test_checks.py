@@ -20,6 +20,7 @@ from skvae._estimators.checks import (
     one_of,
     real,
     sequence,
+    size,
 )
 
 NAN, INF = math.nan, math.inf
@@ -30,11 +31,17 @@ RULES = [  # rule, what it describes, good values, values out of range, values o
     (real(0, 1, "both"), "a float in the range [0, 1]", [0, 1, np.float32(1)], [-1e-9], [True]),
     (real(0, 1, "neither"), "a float in the range (0, 1)", [1e-9, np.int8(1) / 2], [0, 1], [1j]),
     (real(0, INF, "left"), "a float in the range [0, inf)", [0, 1e300], [INF, -INF], [NAN]),
-    (integer(1), "an int in the range [1, inf)", [1, np.int64(7)], [0, -1], [1.0, True, "1", None]),
+    (
+        integer(1),
+        "an int in the range [1, 2**63)",
+        [1, np.int64(7)],
+        [0, -1],
+        [1.0, True, "1", None],
+    ),
     (one_of(["b", "a"]), "a str among {'a', 'b'}", ["a", "b"], ["c", ""], [None, 1, ["a"]]),
     (
         sequence(integer(1)),
-        "a list or tuple, each item an int in the range [1, inf)",
+        "a list or tuple, each item an int in the range [1, 2**63)",
         [(), [1], (3, np.int64(2))],
         [(0,), [1, -1]],
         [5, (1.5,), "12", {1}, None, np.array([1])],
@@ -48,7 +55,7 @@ RULES = [  # rule, what it describes, good values, values out of range, values o
     ),
     (
         either(integer(1), one_of(["auto"])),
-        "an int in the range [1, inf) or a str among {'auto'}",
+        "an int in the range [1, 2**63) or a str among {'auto'}",
         [1, "auto"],
         [0, "automatic"],
         [1.5, None, True],
@@ -170,3 +177,10 @@ def test_a_noise_model_for_an_unknown_column_is_refused():
     )
     with pytest.raises(ValueError, match=re.escape(message)):
         VAEAnomalyDetector(likelihoods={"age": "gaussian"}).fit(np.zeros((30, 12)))
+
+
+@pytest.mark.parametrize("rule", [integer(1), real(0, INF, "left"), size()])
+@pytest.mark.parametrize("value", [2**70, 10**400])
+def test_numbers_that_are_too_large_for_torch_are_out_of_range(rule, value):
+    may_be = isinstance(value, int) and value < 1e300 and "float" in rule.describe
+    assert rule.accepts(value) == may_be

@@ -30,6 +30,7 @@ def test_holes_hardly_change_the_ranking():
 
 @pytest.mark.filterwarnings("ignore:No cell of")
 @pytest.mark.parametrize("likelihood", CONTINUOUS)
+@pytest.mark.filterwarnings("ignore:No cell is observed in")
 def test_scores_are_finite_whatever_is_missing_or_huge(table, likelihood):
     table = in_domain(table, likelihood)
     X = np.column_stack([table, np.full(len(table), np.nan)])
@@ -42,6 +43,7 @@ def test_scores_are_finite_whatever_is_missing_or_huge(table, likelihood):
     assert (scores[6:] == scores[6]).all()
 
 
+@pytest.mark.filterwarnings("ignore:No cell is observed in")
 def test_rows_without_any_cell_may_be_fitted(table):
     X = np.vstack([table, np.full((5, 5), np.nan)])
     assert np.isfinite(all_scores(VAETransformer(**SMALL).fit(X), X)).all()
@@ -191,6 +193,7 @@ def test_whole_numbers_are_imputed_and_drawn_whole():
 
 
 @pytest.mark.parametrize("missing", ["ignore", "model"])
+@pytest.mark.filterwarnings("ignore:No hole of")
 def test_a_column_without_any_cell_is_named_and_adds_nothing_later(table, missing):
     X = np.column_stack([table, np.full(len(table), np.nan)])
     detector = VAEAnomalyDetector(**SMALL, missing=missing)

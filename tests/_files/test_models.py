@@ -322,6 +322,44 @@ def test_changed_contents_give_a_clear_error(content, path, seed, tree):
     assert is_clear(path)
 
 
+ALTERED = [  # what becomes of an array, and of a weight that is one number
+    lambda array: array[:0],
+    lambda array: np.concatenate([array, array]),
+    lambda array: array.astype(np.int8),
+    lambda array: array.ravel(),
+    lambda array: np.full_like(array, np.nan if array.dtype.kind == "f" else 99),
+    lambda array: np.full_like(array, 1e300 if array.dtype.kind == "f" else -1),
+]
+
+
+@pytest.mark.parametrize("altered", ALTERED)
+def test_altered_arrays_give_a_clear_error_or_a_model_that_answers(content, frame, path, altered):
+    header, arrays = header_and_arrays(content, path)
+    for name in arrays:
+        write(path, json.loads(header["estimator"]), arrays | {name: altered(arrays[name])}, header)
+        try:
+            model = skvae.load(path)
+        except ValueError as error:
+            assert str(error).startswith(str(path))  # noqa: PT017
+            continue
+        rows = frame.head(2)
+        assert np.isfinite(model.score_samples(rows)).all()
+        assert np.isfinite(model.explain(rows)).all(axis=None)
+        assert np.isfinite(model.codes(rows)).all()
+        model.impute(rows.mask(rows.notna()))
+
+
+@pytest.mark.parametrize("field_", ["n_codes", "exponent", "loc", "levels", "likelihood"])
+def test_fields_of_columns_are_of_their_types(content, path, field_):
+    header, arrays = header_and_arrays(content, path)
+    tree = json.loads(header["estimator"])
+    columns = tree["attributes"]["table_"]["record"]["attributes"]["columns_"]
+    columns[0]["record"]["attributes"][field_] = {"domain": "real"}
+    write(path, tree, arrays, header)
+    with pytest.raises(ValueError, match=f"holds no valid estimator: .*{field_}"):
+        skvae.load(path)
+
+
 # Other ways.
 
 
