@@ -210,7 +210,7 @@ def fit_time_section():
     return (
         "## Fit time\n\n`python benchmarks/fit_time.py --data DIR`: "
         f"{frame['table'].nunique()} tables, novelty, seed 0, threads: {threads}; the methods in "
-        f"turn table by table.\n\n{markdown(fit_times())}\n"
+        f"turn table by table, on a busy machine.\n\n{markdown(fit_times())}\n"
     )
 
 
@@ -228,7 +228,8 @@ def cost_section():
         "of the defaults but for one thing at a time. Training is some 1 to 3 ms a step, of which "
         "half is the dispatch of 250 operations: the floor of a step written in Python. Below some "
         "5,000 rows the steps are few, and start and robust member count; above, the steps stay at "
-        f"2,000 and reading counts.\n\n{markdown(table.set_index('rows'))}\n\n"
+        "2,000 and reading counts. Other work ran on the machine: figures a third apart are alike."
+        f"\n\n{markdown(table.set_index('rows'))}\n\n"
         "![Cost by rows, columns, candidates and draws](cost.png)\n"
     )
 
