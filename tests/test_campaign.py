@@ -1,5 +1,6 @@
 """Tables of every mix of dtypes: what is fitted is scored, explained, filled, drawn and saved."""
 
+import os
 import warnings
 
 import numpy as np
@@ -115,7 +116,8 @@ def test_tables_of_every_mix_of_dtypes(tmp_path_factory, table, missing):
 
 
 @pytest.mark.slow
-@campaign(20_000)
+@seed(1)
+@campaign(int(os.environ.get("SKVAE_CAMPAIGN", "400")))
 @given(*CASES)
 def test_many_tables_of_every_mix_of_dtypes(tmp_path_factory, table, missing):
     with warnings.catch_warnings():

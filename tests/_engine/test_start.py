@@ -96,7 +96,7 @@ def test_a_linear_fit_is_factor_analysis(name):
     k = min(4, x.shape[1] - 1)
     model = VAEAnomalyDetector(
         k, (), likelihoods="gaussian", prior="standard_normal", validation_fraction=0,
-        robust_weight=0, random_state=0,
+        robust_weight=0, random_state=0, n_draws=8,
     )  # fmt: skip
     expected = FactorAnalysis(k, tol=1e-6, max_iter=3000).fit(x).score(x)
     assert model.fit(x).score(x) == pytest.approx(expected, abs=0.02)
