@@ -228,7 +228,7 @@ def cost_section():
         "of the defaults but for one thing at a time. Training is some 1 to 3 ms a step, of which "
         "half is the dispatch of 250 operations: the floor of a step written in Python. Below some "
         "5,000 rows the steps are few, and start and robust member count; above, the steps stay at "
-        "2,000 and reading counts. Other work ran on the machine: figures a third apart are alike."
+        "2,000 and reading counts. Figures a tenth apart are alike."
         f"\n\n{markdown(table.set_index('rows'))}\n\n"
         "![Cost by rows, columns, candidates and draws](cost.png)\n"
     )
