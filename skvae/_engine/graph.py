@@ -36,11 +36,10 @@ class _OneByOne:
         self._optimizer, self._gradient, self._rows = optimizer, gradient, rows
 
     def __call__(self, places, objective, learning_rate, hidden_rows):
-        x, observed = self._rows
         return update(
             self._optimizer,
             self._gradient,
-            (x[places], observed[places]),
+            [part.index_select(0, places) for part in self._rows],
             objective,
             learning_rate=learning_rate,
             hidden_rows=hidden_rows,

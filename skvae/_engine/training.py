@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from .graph import steps_of
 from .monitor import WARMUP, Monitor, Schedule, diverged, finite
-from .step import AdamW, gradient_of, update
+from .step import AdamW, gradient_of
 from .threads import threads_for
 
 __all__ = ["Training", "pass_over"]
@@ -215,19 +215,13 @@ def pass_over(
     if optimizer_state is not None:
         optimizer.load_state(optimizer_state)
     gradient, _ = gradient_of(model, objective, repelled, generator)
+    take = steps_of(optimizer, gradient, rows, generator, is_recordable=False)
     n = len(rows[0])
     order = torch.randperm(n, generator=generator, device=generator.device)
     steps, total = order.tensor_split(math.ceil(n / batch_size)), 0.0
     with threads_for(batch_size * len(optimizer.weights)):
         for batch in steps:
-            elbo = update(
-                optimizer,
-                gradient,
-                (rows[0][batch], rows[1][batch]),
-                objective,
-                learning_rate=learning_rate,
-                hidden_rows=hidden_rows,
-            )
+            elbo = take(batch, objective, learning_rate, hidden_rows)
             total = total + len(batch) / n * elbo
     elbo = finite(total, len(steps))
     state = {name: value.cpu() for name, value in optimizer.state.items()}

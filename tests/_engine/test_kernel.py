@@ -12,13 +12,18 @@ from skvae.nn import LIKELIHOODS, POSTERIORS, PRIORS, VAE, JointLikelihood, Ligh
 FAMILIES = LIKELIHOODS | {"light_student_t": LightStudentT}
 MIXED = ["gaussian", "spike_slab", "bernoulli", "categorical", "negative_binomial"]
 CASES = [([name], (8,), "full_mixture") for name in FAMILIES]
+CASES += [(["categorical"] * 3, (8,), "full_mixture")]
 CASES += [(MIXED, hidden, prior) for hidden in ((), (8,), (7, 5)) for prior in WRITTEN_OUT]
 
 
 def build(families, hidden_layer_sizes, prior, activation="silu", posterior="diagonal"):
     """Model in float64 with weights away from where they start, and rows with holes."""
     generator = torch.Generator().manual_seed(0)
-    column = Column("x", "any", levels=tuple("abc"), n_codes=3, n_observed=9)
+    columns = [
+        Column("x", "any", levels=tuple("abc"), n_codes=3, n_observed=9),
+        Column("x", "any", levels=tuple("ab"), n_codes=2, n_observed=9),  # the third is unseen
+        Column("x", "any", levels=tuple("abc"), n_codes=1, n_observed=9),
+    ]
     x = torch.randint(3, (60, 2 * len(families)), generator=generator).double()
     x[:, 0] += torch.randn(60, generator=generator).abs() * (len(families) == 1)
     x = x.round() if FAMILIES[families[0]].domain != "real" else x
@@ -26,7 +31,9 @@ def build(families, hidden_layer_sizes, prior, activation="silu", posterior="dia
     x[:, are_flags] = x[:, are_flags].clamp(max=1)
     observed = torch.rand(x.shape, generator=generator) < 0.8
     model = VAE(
-        JointLikelihood([(FAMILIES[name], [column] * 2) for name in families]),
+        JointLikelihood(
+            [(FAMILIES[name], [columns[i % 3]] * 2) for i, name in enumerate(families)]
+        ),
         latent_dim=3,
         hidden_layer_sizes=hidden_layer_sizes,
         activation=activation,

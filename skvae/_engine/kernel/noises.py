@@ -1,12 +1,13 @@
 """What the encoder sees of cells, and their log density given the decoder's outputs.
 
-A block's class here has ``features(x, visible)``, the gradient of its features if they are
-learned, and ``of(params, x)``: the log density of each cell, and what `backward` needs. Shapes
-are (c, n) of cells, (c, n_inputs, n) of features and (c, n_params, ..., n) of the decoder's
-outputs: those of several draws stand beside each other.
+A class here takes the columns of one kind. It has ``features(x, visible)``, the gradient of its
+features if they are learned, and ``of(outputs, x)``: the log density of each cell, and what
+`backward` needs. Shapes are (c, n) of cells, (n_features, n) of features and (n_outputs, ..., n)
+of the decoder's outputs, column by column: those of several draws stand beside each other.
 """
 
 import math
+from itertools import groupby
 
 import torch
 from torch.nn.functional import softplus
@@ -45,11 +46,15 @@ class Noise:
     """
 
     def __init__(self, likelihood):
-        self._blocks = [BLOCKS.get(type(block), _Other)(block) for block in likelihood.blocks]
-        self._sizes = likelihood.sizes
-        of_blocks = list(zip(likelihood.blocks, likelihood.sizes, strict=True))
-        self._n_params = [block.n_params * c for block, c in of_blocks]
-        self._n_features = [block.n_inputs * c for block, c in of_blocks]
+        sized = zip(likelihood.blocks, likelihood.sizes, strict=True)
+        self._blocks = [
+            part
+            for kind, blocks in groupby(sized, key=lambda pair: type(pair[0]))
+            for part in BLOCKS.get(kind, _Other).all_of(blocks)
+        ]
+        self._sizes = [block.n_columns for block in self._blocks]
+        self._n_outputs = [block.n_outputs for block in self._blocks]
+        self._n_features = [block.n_features for block in self._blocks]
         self.learns_features = any(block.learns_features for block in self._blocks)
         self.is_written_out = all(type(block) in BLOCKS for block in likelihood.blocks)
 
@@ -57,19 +62,19 @@ class Noise:
         """Features of all columns, and what their gradient needs; (d, n) -> (n_features, n)."""
         parts = zip(self._blocks, x.split(self._sizes), visible.split(self._sizes), strict=True)
         features = [block.features(cells, shown) for block, cells, shown in parts]
-        return _above_each_other([feature.flatten(0, 1) for feature, _ in features]), features
+        return _above_each_other([feature for feature, _ in features]), [own for _, own in features]
 
     def features_backward(self, kept, slope):
         """Write the gradients of what turns cells into features."""
         parts = zip(self._blocks, kept, slope.split(self._n_features), strict=True)
-        for block, (feature, own), part in parts:
-            block.features_backward(own, part.view_as(feature))
+        for block, own, part in parts:
+            block.features_backward(own, part)
 
-    def of(self, params, x):
+    def of(self, outputs, x):
         """Log density of each cell, and what its gradient needs; -> (d, ..., n)."""
-        cells, outputs = x.split(self._sizes), params.split(self._n_params)
+        cells, outputs = x.split(self._sizes), outputs.split(self._n_outputs)
         parts = [
-            block.of(output.unflatten(0, (len(cell), -1)), cell)
+            block.of(output, cell)
             for block, output, cell in zip(self._blocks, outputs, cells, strict=True)
         ]
         return _above_each_other([log_prob for log_prob, _ in parts]), [own for _, own in parts]
@@ -77,7 +82,7 @@ class Noise:
     def backward(self, kept, weight):
         """Gradient of the outputs of the sum of ``weight * log p``; writes those of the noise."""
         parts = zip(self._blocks, kept, weight.split(self._sizes), strict=True)
-        slopes = [block.backward(own, part).flatten(0, 1) for block, own, part in parts]
+        slopes = [block.backward(own, part) for block, own, part in parts]
         return _above_each_other(slopes)
 
 
@@ -122,8 +127,15 @@ class _Block:
 
     learns_features = False
 
-    def __init__(self, block):
-        self._block = block
+    def __init__(self, block, n_columns):
+        self._block, self.n_columns = block, n_columns
+        self.n_features = n_columns * block.n_inputs
+        self.n_outputs = n_columns * block.n_params
+
+    @classmethod
+    def all_of(cls, blocks):
+        """One part for each (block, number of its columns)."""
+        return [cls(*block) for block in blocks]
 
     def features_backward(self, kept, slope):
         """Do nothing: the features have no weights."""
@@ -132,17 +144,18 @@ class _Block:
 class _Normal(_Block):
     """Normal noise of scale s, by t = (x - m) / s."""
 
-    def __init__(self, block):
-        super().__init__(block)
+    def __init__(self, block, n_columns):
+        super().__init__(block, n_columns)
         self._scale = SCALES[type(block.scale)](block.scale, block.scale_floor)
 
     def features(self, x, visible):
         bound = self._block.input_bound
-        return (x.clamp(-bound, bound) * visible).unsqueeze(1), None
+        return x.clamp(-bound, bound) * visible, None
 
-    def of(self, params, x):
+    def of(self, outputs, x):
+        params = outputs.unflatten(0, (len(x), -1))
         scale, own = self._scale.of(params)
-        t = (_beside(x, params) - params[:, 0]).div_(scale)
+        t = (_beside(x, outputs) - params[:, 0]).div_(scale)
         log_prob, kept = self._density(t)
         return log_prob.sub_(scale.log()), (t, scale, own, kept)
 
@@ -152,7 +165,7 @@ class _Normal(_Block):
         pull, pull_t = self._pull(t, rest)
         weight = weight / scale
         d_scale = weight * (pull_t - 1)
-        return torch.stack([weight * pull, *self._scale.backward(own, d_scale)], 1)
+        return _by_column([weight * pull, *self._scale.backward(own, d_scale)])
 
     def _density(self, t):
         """Log density f of t, and what its slope needs."""
@@ -166,8 +179,8 @@ class _Normal(_Block):
 class _StudentT(_Normal):
     """Student's t, whose log density goes by u = 1 + t^2 / df."""
 
-    def __init__(self, block):
-        super().__init__(block)
+    def __init__(self, block, n_columns):
+        super().__init__(block, n_columns)
         self._df, self._half = block.df, (block.df + 1) / 2
         log_beta = math.lgamma(self._half) - math.lgamma(block.df / 2)
         self._peak = log_beta - 0.5 * math.log(block.df * math.pi)
@@ -187,12 +200,12 @@ class _SpikeSlab(_Normal):
     """The value 0 with log odds l, and normal noise for all others."""
 
     def features(self, x, visible):
-        (feature, _), at_spike = super().features(x, visible), (x == 0).to(x.dtype)
-        return torch.stack([feature.squeeze(1), (at_spike - 0.5) * visible], 1), None
+        (place, _), at_spike = super().features(x, visible), (x == 0).to(x.dtype)
+        return _by_column([place, (at_spike - 0.5) * visible]), None
 
-    def of(self, params, x):
-        log_odds, at_spike = params[:, 1], _beside(x == 0, params)
-        slab, kept = super().of(params, x)
+    def of(self, outputs, x):
+        log_odds, at_spike = outputs[1 :: self._block.n_params], _beside(x == 0, outputs)
+        slab, kept = super().of(outputs, x)
         log_prob = torch.where(at_spike, log_odds, slab) - softplus(log_odds)
         return log_prob, (log_odds, at_spike, kept)
 
@@ -200,75 +213,112 @@ class _SpikeSlab(_Normal):
         log_odds, at_spike, kept = kept
         d_loc = super().backward(kept, weight * ~at_spike)
         d_log_odds = weight * (at_spike.to(weight.dtype) - log_odds.sigmoid())
-        return torch.cat([d_loc, d_log_odds.unsqueeze(1)], 1)
+        return _by_column([d_loc, d_log_odds])
 
 
 class _Bernoulli(_Block):
     """A flag, or with probability `noise` the toss of a coin."""
 
     def features(self, x, visible):
-        return ((x - 0.5) * visible).unsqueeze(1), None
+        return (x - 0.5) * visible, None
 
-    def of(self, params, x):
-        noise, share = self._block.noise, params[:, 0].sigmoid()
+    def of(self, outputs, x):
+        noise, share = self._block.noise, outputs.sigmoid()
         p = torch.add(share * (1 - noise), noise / 2)
-        is_set = _beside(x == 1, params)
+        is_set = _beside(x == 1, outputs)
         mass = torch.where(is_set, p, 1 - p)
         return mass.log(), (share, is_set, mass)
 
     def backward(self, kept, weight):
         share, is_set, mass = kept
         slope = torch.where(is_set, weight, -weight) * (1 - self._block.noise) / mass
-        return torch.ops.aten.sigmoid_backward(slope, share).unsqueeze(1)
+        return torch.ops.aten.sigmoid_backward(slope, share)
 
 
-class _Categorical(_Block):
-    """A level, smoothed by noise and as if each had been seen once more."""
+class _Levels:
+    """Levels, smoothed by noise and as if each had been seen once more.
+
+    Columns with equally many codes are a block of the model. Here the codes of all columns stand
+    below each other, and only what sums over those of a column goes block by block.
+    """
 
     learns_features = True
 
-    def __init__(self, block):
-        super().__init__(block)
-        total = block.n_observed + block.n_levels + 1
-        self._known = (block.n_observed / total).unsqueeze(1)
-        self._least = (1 / total).unsqueeze(1)
-        self._sharing = (block.n_levels - block.n_codes + 1).clamp_min(1).unsqueeze(1)
-        self._first = torch.arange(len(total), device=total.device).unsqueeze(1) * block.n_codes
+    def __init__(self, blocks):
+        self._blocks, sizes = zip(*blocks, strict=True)
+        self._shapes = [(c, block.n_codes, -1) for block, c in blocks]
+        self._code_sizes = [block.n_codes * c for block, c in blocks]
+        self._feature_sizes = [block.n_inputs * c for block, c in blocks]
+        self.n_columns, self.n_features = sum(sizes), sum(self._feature_sizes)
+        self.n_outputs = sum(self._code_sizes)
+        # Of each column, (c, 1)
+        n_levels, n_observed = (
+            torch.cat([getattr(block, name) for block in self._blocks]).unsqueeze(1)
+            for name in ("n_levels", "n_observed")
+        )
+        n_codes = [block.n_codes for block, c in blocks for _ in range(c)]
+        n_codes = torch.tensor(n_codes, device=n_levels.device).unsqueeze(1)
+        total = n_observed + n_levels + 1
+        self._n_levels, self._last = n_levels, n_codes - 1
+        self._known, self._least = n_observed / total, 1 / total
+        self._sharing = (n_levels - self._last).clamp_min(1)
+        self._noise = self._blocks[0].noise
+        self._toss = self._noise / n_codes.to(total.dtype)
+        self._first = n_codes.cumsum(0) - n_codes
+        # Of each output
+        self._column = torch.arange(len(n_codes), device=n_codes.device)
+        self._column = self._column.repeat_interleave(n_codes.squeeze(1))
+        every = torch.arange(self.n_outputs, device=n_codes.device).unsqueeze(1)
+        self._code = every - self._first[self._column]
+
+    @classmethod
+    def all_of(cls, blocks):
+        """One part for all (block, number of its columns)."""
+        return [cls(list(blocks))]
 
     def features(self, x, visible):
-        block = self._block
-        code = self._code(x)
-        shown = (visible * (x < block.n_levels.unsqueeze(1))).unsqueeze(1)
-        levels = block.embedding.flatten(0, 1)[self._first + code].mT  # (c, n_inputs, n)
-        return levels * shown, (code, shown)
+        code = torch.where((x < self._n_levels) & (visible == 1), self._code_of(x), -1)
+        has_code = (code.index_select(0, self._column) == self._code).to(x.dtype)
+        has_code = self._by_block(has_code)
+        features = [
+            torch.bmm(block.embedding.mT, has).flatten(0, 1)
+            for block, has in zip(self._blocks, has_code, strict=True)
+        ]
+        return _above_each_other(features), has_code
 
-    def features_backward(self, kept, slope):
-        code, shown = kept
-        every = torch.arange(self._block.n_codes, device=code.device).view(1, -1, 1)
-        has_code = (code.unsqueeze(1) == every).to(slope.dtype)  # (c, n_codes, n)
-        self._block.embedding.grad.copy_(torch.bmm(has_code, (slope * shown).mT))
+    def features_backward(self, has_code, slope):
+        parts = zip(self._blocks, has_code, slope.split(self._feature_sizes), strict=True)
+        for block, has, part in parts:
+            part = part.view(len(has), block.n_inputs, -1)
+            torch.bmm(has, part.mT, out=block.embedding.grad)
 
-    def of(self, params, x):
-        block, code = self._block, self._code(x)
-        masses = params.softmax(1)
-        code = _beside(code, params).expand(masses[:, 0].shape).unsqueeze(1)
-        mass = masses.gather(1, code)
+    def of(self, outputs, x):
+        flat = [part.softmax(1).flatten(0, 1) for part in self._by_block(outputs.flatten(1))]
+        masses = _above_each_other(flat).view_as(outputs)
+        code = self._code_of(x)
+        place = _beside(self._first + code, outputs)
+        place = place.expand(self.n_columns, *outputs.shape[1:])
+        mass = masses.gather(0, place)
         # Of the known levels, with those that share a code, and of the rest.
-        share = torch.where(self._code(x) == block.n_codes - 1, self._sharing, 1.0)
-        share = _beside(self._known * (x < block.n_levels.unsqueeze(1)) / share, params)
-        noisy = torch.add(mass.squeeze(1) * (1 - block.noise), block.noise / block.n_codes)
-        least = self._least.view((-1,) + (1,) * (noisy.dim() - 1))
-        smoothed = share * noisy + least
-        return smoothed.log(), (masses, mass, code, share / smoothed)
+        share = torch.where(code == self._last, self._known / self._sharing, self._known)
+        share = _beside(share * (x < self._n_levels), outputs)
+        toss, least = _beside(self._toss, outputs), _beside(self._least, outputs)
+        smoothed = torch.addcmul(least, torch.add(toss, mass, alpha=1 - self._noise), share)
+        return smoothed.log(), (masses, mass, place, share / smoothed)
 
     def backward(self, kept, weight):
-        masses, mass, code, slope = kept
+        masses, mass, place, slope = kept
         # d mass_c / d logit_j = mass_c ([c = j] - mass_j)
-        slope = (weight * slope * (1 - self._block.noise)).unsqueeze(1) * mass
-        return (-slope * masses).scatter_add_(1, code, slope)
+        slope = weight * slope * mass * (1 - self._noise)
+        return (masses * -slope.index_select(0, self._column)).scatter_add_(0, place, slope)
 
-    def _code(self, x):
-        return x.clamp(max=self._block.n_codes - 1).long()
+    def _by_block(self, outputs):
+        """Cut (n_outputs, n) into blocks of (c, n_codes, n)."""
+        parts = zip(outputs.split(self._code_sizes), self._shapes, strict=True)
+        return [part.view(shape) for part, shape in parts]
+
+    def _code_of(self, x):
+        return x.long().minimum(self._last)
 
 
 class _Other(_Block):
@@ -278,15 +328,16 @@ class _Other(_Block):
 
     def features(self, x, visible):
         with torch.enable_grad():  # something may be learned
-            features = (self._block.featurize(x.T) * visible.T.unsqueeze(-1)).permute(1, 2, 0)
+            features = (self._block.featurize(x.T) * visible.T.unsqueeze(-1)).flatten(1).T
         return features.detach(), features
 
     def features_backward(self, features, slope):
         if features.requires_grad:
             features.backward(slope)
 
-    def of(self, params, x):
-        params = params.movedim((0, 1), (-2, -1)).contiguous().requires_grad_()
+    def of(self, outputs, x):
+        params = outputs.unflatten(0, (len(x), -1)).movedim((0, 1), (-2, -1))
+        params = params.contiguous().requires_grad_()
         with torch.enable_grad():
             log_prob = self._block(params).log_prob(x.T).movedim(-1, 0)
         return log_prob.detach(), (params, log_prob)
@@ -294,16 +345,21 @@ class _Other(_Block):
     def backward(self, kept, weight):
         params, log_prob = kept
         log_prob.backward(weight)
-        return params.grad.movedim((-2, -1), (0, 1))
+        return params.grad.movedim((-2, -1), (0, 1)).flatten(0, 1)
 
 
 def _above_each_other(parts):
     return parts[0] if len(parts) == 1 else torch.cat(parts)
 
 
-def _beside(cells, params):
-    """Cells (c, n) as they meet outputs of several draws, (c, n_params, ..., n)."""
-    return cells.view((len(cells),) + (1,) * (params.dim() - 3) + (-1,))
+def _by_column(parts):
+    """Stand parts of (c, ...) beside each other column by column; -> (c * n_parts, ...)."""
+    return parts[0] if len(parts) == 1 else torch.stack(parts, 1).flatten(0, 1)
+
+
+def _beside(cells, outputs):
+    """Cells (c, n) as they meet outputs of several draws, (n_outputs, ..., n)."""
+    return cells.view((len(cells),) + (1,) * (outputs.dim() - 2) + (-1,))
 
 
 BLOCKS = {
@@ -315,5 +371,5 @@ BLOCKS = {
     HeteroscedasticStudentT: _StudentT,
     SpikeSlab: _SpikeSlab,
     Bernoulli: _Bernoulli,
-    Categorical: _Categorical,
+    Categorical: _Levels,
 }
