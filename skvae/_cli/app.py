@@ -32,6 +32,9 @@ OutputFormat = Annotated[Format | None, typer.Option(help="Instead of the output
 Separator = Annotated[
     str, typer.Option(help="Sign between the fields of CSV, read and written, such as ';' or tab.")
 ]
+Decimal = Annotated[
+    Literal[".", ","], typer.Option(help="Sign before the decimals of CSV, read and written.")
+]
 EscapeFormulas = Annotated[
     bool,
     typer.Option(
@@ -95,6 +98,7 @@ def fit(
     seed: Annotated[int, typer.Option(help="Makes the fit repeatable.")] = 0,
     input_format: InputFormat = None,
     separator: Separator = ",",
+    decimal: Decimal = ".",
 ):
     """Fit a detector to the rows of a table and save it."""
     _run("fit", locals())
@@ -123,6 +127,7 @@ def score(
     input_format: InputFormat = None,
     output_format: OutputFormat = None,
     separator: Separator = ",",
+    decimal: Decimal = ".",
     escape_formulas: EscapeFormulas = False,
 ):
     """Write the anomaly score of each row, in nats, and whether it is flagged.
@@ -149,6 +154,7 @@ def explain(
     input_format: InputFormat = None,
     output_format: OutputFormat = None,
     separator: Separator = ",",
+    decimal: Decimal = ".",
     escape_formulas: EscapeFormulas = False,
 ):
     """Write what each column adds to each row's anomaly score, in nats above normal.
@@ -173,6 +179,7 @@ def report(
     ] = (),
     input_format: InputFormat = None,
     separator: Separator = ",",
+    decimal: Decimal = ".",
 ):
     """Write an HTML page of the scores, the oddest rows and what makes them odd.
 

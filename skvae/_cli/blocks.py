@@ -12,7 +12,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from .._estimators import largest_discovery, p_values_of, warn_of_detection
-from .._files import format_of, read_blocks, read_table_file, separator_of, writing
+from .._files import dialect_of, format_of, read_blocks, read_table_file, writing
 
 __all__ = [
     "Source",
@@ -43,13 +43,14 @@ class Source(NamedTuple):
         "-" for standard input.
     format : {"csv", "parquet", "jsonl"} or None
         None for that of the suffix.
-    separator : str
-        Of the fields of CSV, as `separator_of` takes it.
+    separator, decimal : str
+        Signs of CSV, as `dialect_of` takes them.
     """
 
     path: str
     format: str | None
     separator: str
+    decimal: str
 
 
 class Target(NamedTuple):
@@ -58,24 +59,25 @@ class Target(NamedTuple):
     path: str
     format: str | None
     separator: str
+    decimal: str
     escape_formulas: bool
 
 
 def read(source, texts=()):
     """Whole table of a file; `texts` are its columns of text."""
-    separator = separator_of(source.separator)
+    dialect = dialect_of(source.separator, source.decimal)
     with about(source.path):
         name = format_of(source.path, source.format)
-        return read_table_file(source.path, name, texts, separator)
+        return read_table_file(source.path, name, texts, dialect)
 
 
 def by_block(function, detector, keep, source, block_rows):
     """Yield what a function makes of each block of a file; errors name the file and its row."""
-    path, separator = source.path, separator_of(source.separator)
+    path, dialect = source.path, dialect_of(source.separator, source.decimal)
     with tqdm(unit=" rows", unit_scale=True, disable=not sys.stderr.isatty()) as bar:
         with about(path):
             name = format_of(path, source.format)
-            blocks = read_blocks(path, name, block_rows, text_columns(detector), separator)
+            blocks = read_blocks(path, name, block_rows, text_columns(detector, keep), dialect)
         while True:
             with about(path):
                 block = next(blocks, None)
@@ -160,10 +162,10 @@ def counted(results, counts):
 
 def write_blocks(results, target):
     """Write tables one after the other to a file or standard output."""
-    path, separator = target.path, separator_of(target.separator)
+    path, dialect = target.path, dialect_of(target.separator, target.decimal)
     with about(path):
         name = format_of(path, target.format, "--output-format")
-    with writing(path, name, separator, target.escape_formulas) as write:
+    with writing(path, name, dialect, target.escape_formulas) as write:
         for result in results:
             with about(path):
                 write(result)
@@ -178,10 +180,11 @@ def known_columns(detector, keep, block):
     return X
 
 
-def text_columns(detector):
-    """Columns whose levels are strings, even where those of a block look like numbers."""
+def text_columns(detector, keep):
+    """Columns to read as text: those of such levels, and what is kept and not the detector's."""
     levels = {column.name: column.levels for column in detector.table_.columns_}
-    return [name for name, known in levels.items() if any(isinstance(x, str) for x in known)]
+    texts = [name for name, known in levels.items() if any(isinstance(x, str) for x in known)]
+    return [*texts, *({*keep, *named(keep, ())} - set(levels))]
 
 
 def _check_numbers(X):

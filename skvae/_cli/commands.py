@@ -9,7 +9,7 @@ import pandas as pd
 
 from .. import VAEAnomalyDetector, export_onnx, load, save
 from .. import report as html_report
-from .._estimators import check_settings
+from .._estimators import check_settings, texts_are_levels
 from .._files import check_output
 from .blocks import (
     Source,
@@ -34,7 +34,7 @@ from .demo import demonstrate
 __all__ = ["demo", "explain", "export", "fit", "report", "score"]
 
 
-def fit(table, output, exclude, set_, seed, input_format, separator):
+def fit(table, output, exclude, set_, seed, input_format, separator, decimal):
     """Fit a detector to the rows of a table, and save it."""
     check_output(output, [table])
     detector = VAEAnomalyDetector(random_state=seed, verbose=sys.stderr.isatty())
@@ -42,9 +42,9 @@ def fit(table, output, exclude, set_, seed, input_format, separator):
     check_settings(detector)
     if detector.use_labels:
         raise ValueError("--set use_labels: the command line takes no labels. Use Python.")
-    X = read(Source(table, input_format, separator))
+    X = read(Source(table, input_format, separator, decimal))
     exclude = named(exclude, X.columns)
-    with about(table):
+    with about(table), texts_are_levels():
         detector.fit(select(X, [name for name in X.columns if name not in exclude], exclude))
     save(detector.set_params(verbose=0), output)
     print(
@@ -65,6 +65,7 @@ def score(
     input_format,
     output_format,
     separator,
+    decimal,
     escape_formulas,
 ):
     """Write the score of each row, and whether it is flagged."""
@@ -74,12 +75,12 @@ def score(
     if has_p_values:
         _check_p_values(model, detector, fdr)
     function = p_values_of_block if has_p_values else scores_of_block
-    source = Source(table, input_format, separator)
+    source = Source(table, input_format, separator, decimal)
     results = by_block(function, detector, keep, source, block_rows)
     if fdr is not None:
         results = flagged_together(results, detector, fdr)
     counts = Counter()
-    target = Target(output, output_format, separator, escape_formulas)
+    target = Target(output, output_format, separator, decimal, escape_formulas)
     write_blocks(counted(results, counts), target)
     flagged = f", {counts['flagged']:,} flagged" if hasattr(detector, "offset_") else ""
     print(f"{counts['rows']:,} rows{flagged}", file=sys.stderr)
@@ -95,21 +96,22 @@ def explain(
     input_format,
     output_format,
     separator,
+    decimal,
     escape_formulas,
 ):
     """Write what each column adds to each row's score."""
     check_output(output, [model, table])
-    source = Source(table, input_format, separator)
+    source = Source(table, input_format, separator, decimal)
     results = by_block(parts_of_block, load(model), keep, source, block_rows)
-    target = Target(output, output_format, separator, escape_formulas)
+    target = Target(output, output_format, separator, decimal, escape_formulas)
     write_blocks(results if top is None else oddest(results, top), target)
 
 
-def report(model, table, output, top, keep, input_format, separator):
+def report(model, table, output, top, keep, input_format, separator, decimal):
     """Write an HTML page of the scores."""
     check_output(output, [model, table])
     detector = load(model)
-    rows = read(Source(table, input_format, separator), text_columns(detector))
+    rows = read(Source(table, input_format, separator, decimal), text_columns(detector, keep))
     keep = named(keep, rows.columns)
     with about(table):
         X = known_columns(detector, keep, rows)

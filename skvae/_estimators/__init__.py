@@ -5,6 +5,7 @@ from .calibration import CalibrationWarning, anomaly_average_precision, warn_of_
 from .checks import integer
 from .conformal import discoveries, largest_discovery, p_values, threshold
 from .detector import VAEAnomalyDetector, p_values_of
+from .keys import texts_are_levels
 from .settings import check_settings
 from .transformer import VAETransformer
 
@@ -20,6 +21,7 @@ __all__ = [
     "largest_discovery",
     "p_values",
     "p_values_of",
+    "texts_are_levels",
     "threshold",
     "warn_of_detection",
 ]

@@ -1,17 +1,20 @@
-"""Columns that tell rows apart and say nothing of what is normal: keys, and dates as text."""
+"""Columns that say little of what is normal as they stand: keys, and text that is no level."""
 
 import re
 import warnings
 from collections.abc import Mapping
+from contextlib import contextmanager
+from typing import NamedTuple
 
 import numpy as np
 
 from .settings import listed
 
-__all__ = ["warn_of_keys"]
+__all__ = ["texts_are_levels", "warn_of_keys"]
 
 FEWEST = 20  # cells by which a key can be told from chance
 LEVELS_READ = 1000  # of a column of text
+COMMAS = re.compile(r"\s*[+-]?\d*(,\d+)+(\.\d*)?\s*")
 DATE = re.compile(
     r"""\s*( \d{4} ([-/.]) \d{1,2} \2 \d{1,2}  # 2024-05-01
         | \d{1,2} ([-/.]) \d{1,2} \3 \d{4}      # 5/1/2024
@@ -21,8 +24,31 @@ DATE = re.compile(
 )
 
 
+class _Kind(NamedTuple):
+    """What text may be in the place of levels."""
+
+    name: str
+    texts: re.Pattern
+    way_out: str
+
+
+OTHERS = [
+    _Kind("dates", DATE, "Make numbers of their parts by pandas.to_datetime and .dt"),
+    _Kind(
+        "numbers with commas",
+        COMMAS,
+        "Read them with decimal=',' (on the command line: --decimal ,), or with thousands=',' if "
+        "it parts thousands",
+    ),
+]
+
+
+class TextAsLevels(UserWarning):
+    """Warns of text that looks like something else than levels."""
+
+
 def warn_of_keys(raw, likelihoods):
-    """Warn of keys and of dates as text in the table that is fitted.
+    """Warn of keys, and of dates and numbers as text, in the table that is fitted.
 
     Parameters
     ----------
@@ -32,16 +58,20 @@ def warn_of_keys(raw, likelihoods):
     """
     named = likelihoods if isinstance(likelihoods, Mapping) else {}
     columns = [j for j, name in enumerate(raw.names) if named.get(name, "auto") == "auto"]
-    dates = [j for j in columns if raw.kinds[j] == "category" and _are_dates(raw.levels[j])]
-    keys = [j for j in columns if j not in dates and raw.kinds[j] in KEYS and _is_key(raw, j)]
-    if dates:
-        names = [raw.names[j] for j in dates]
-        warnings.warn(
-            f"Text in {listed(names)} looks like dates, such as {raw.levels[dates[0]][0]!r}: as "
-            "levels, no date is near another. Make numbers of its parts by pandas.to_datetime "
-            f"and .dt, or {_way_out(names)}.",
-            stacklevel=2,
-        )
+    levels = {j: raw.levels[j] for j in columns if raw.kinds[j] == "category"}
+    others = {j: kind for j in levels for kind in OTHERS if _are_written_as(kind.texts, levels[j])}
+    keys = [j for j in columns if j not in others and raw.kinds[j] in KEYS and _is_key(raw, j)]
+    for kind in OTHERS:
+        names = [raw.names[j] for j in others if others[j] is kind]
+        if names:
+            example = raw.levels[raw.names.index(names[0])][0]
+            warnings.warn(
+                f"Text in {listed(names)} looks like {kind.name}, such as {example!r}: as levels, "
+                f"none is near another. {kind.way_out}, or {_way_out(names)}; if they are levels, "
+                "name the column's noise model in likelihoods.",
+                TextAsLevels,
+                stacklevel=2,
+            )
     if keys:
         names = [raw.names[j] for j in keys]
         warnings.warn(
@@ -52,13 +82,24 @@ def warn_of_keys(raw, likelihoods):
         )
 
 
+@contextmanager
+def texts_are_levels():
+    """Refuse text that is something else: a file of text says what is what in no other way."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", TextAsLevels)
+            yield
+    except TextAsLevels as warning:
+        raise ValueError(str(warning)) from warning
+
+
 def _way_out(names):
     return f"leave it out (on the command line: --exclude {','.join(map(str, names[:10]))})"
 
 
-def _are_dates(levels):
-    """Whether nine in ten levels are written as dates are."""
-    texts = [isinstance(level, str) and DATE.fullmatch(level) for level in levels[:LEVELS_READ]]
+def _are_written_as(pattern, levels):
+    """Whether nine in ten levels are written so."""
+    texts = [isinstance(level, str) and pattern.fullmatch(level) for level in levels[:LEVELS_READ]]
     return len(texts) > 0 and np.mean([bool(text) for text in texts]) >= 0.9
 
 

@@ -2,16 +2,16 @@
 
 from .atomic import check_output, replacing
 from .models import load, save
-from .tables import format_of, read_blocks, read_table_file, separator_of, writing
+from .tables import dialect_of, format_of, read_blocks, read_table_file, writing
 
 __all__ = [
     "check_output",
+    "dialect_of",
     "format_of",
     "load",
     "read_blocks",
     "read_table_file",
     "replacing",
     "save",
-    "separator_of",
     "writing",
 ]

@@ -13,13 +13,22 @@ import zlib
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
+from typing import NamedTuple
 
 import pandas as pd
 
 from .atomic import replacing
 from .digits import rereadable, restored, whole_columns
 
-__all__ = ["FORMATS", "format_of", "read_blocks", "read_table_file", "separator_of", "writing"]
+__all__ = [
+    "FORMATS",
+    "Dialect",
+    "dialect_of",
+    "format_of",
+    "read_blocks",
+    "read_table_file",
+    "writing",
+]
 
 
 FORMATS = ("csv", "parquet", "jsonl")
@@ -75,32 +84,45 @@ def format_of(path, name=None, option="--input-format"):
     return SUFFIXES[suffix.lower()]
 
 
-def separator_of(text):
-    r"""Character that separates the fields of CSV.
+class Dialect(NamedTuple):
+    """How CSV is written: the sign between fields, and that before the decimals of numbers."""
+
+    separator: str = ","
+    decimal: str = "."
+
+
+DIALECT = Dialect()  # of most files
+
+
+def dialect_of(separator, decimal):
+    r"""Signs of CSV as the command line names them.
 
     Parameters
     ----------
-    text : str
-        It, or "tab" or the two characters of "\t" for a tab.
+    separator : str
+        "tab" or the two characters of "\t" for a tab, or the sign itself.
+    decimal : {".", ","}
 
     Returns
     -------
-    separator : str
+    dialect : Dialect
 
     Raises
     ------
     ValueError
-        If it is no single character of ASCII, or one that fields are made of.
+        If the separator is no single character of ASCII, or one that fields are made of.
 
     Examples
     --------
-    >>> separator_of("tab")
-    '\t'
+    >>> dialect_of("tab", ",")
+    Dialect(separator='\t', decimal=',')
     """
-    separator = SEPARATORS.get(text, text)
-    if len(separator) != 1 or not separator.isascii() or re.match(r'[\w"\r\n]', separator):
-        raise ValueError(f"--separator {text}: write ';', '|' or another single sign, or tab.")
-    return separator
+    sign = SEPARATORS.get(separator, separator)
+    if len(sign) != 1 or not sign.isascii() or re.match(r'[\w"\r\n]', sign):
+        raise ValueError(f"--separator {separator}: write ';', '|' or another single sign, or tab.")
+    if sign == decimal:
+        raise ValueError(f"--decimal {decimal} separates fields, too: name another --separator.")
+    return Dialect(sign, decimal)
 
 
 @contextmanager
@@ -130,7 +152,7 @@ def _next(blocks):
     return next(blocks, None)
 
 
-def read_blocks(path, name, n_rows, texts=(), separator=","):
+def read_blocks(path, name, n_rows, texts=(), dialect=DIALECT):
     """Blocks of rows of a table in a file.
 
     Parameters
@@ -142,8 +164,8 @@ def read_blocks(path, name, n_rows, texts=(), separator=","):
         Most rows of a block.
     texts : sequence of str, default=()
         Columns of text. CSV does not say so, and a block of it may hold numbers alone.
-    separator : str, default=","
-        Of the fields of CSV.
+    dialect : Dialect
+        Of CSV.
 
     Yields
     ------
@@ -151,7 +173,7 @@ def read_blocks(path, name, n_rows, texts=(), separator=","):
         Its index counts the rows of the file from 0.
     """
     start, empty = 0, None
-    blocks = READERS[name](path, n_rows, texts, separator)
+    blocks = READERS[name](path, n_rows, texts, dialect)
     while (block := _next(blocks)) is not None:
         block = block.set_axis(range(start, start + len(block)))
         start += len(block)
@@ -163,17 +185,17 @@ def read_blocks(path, name, n_rows, texts=(), separator=","):
         raise ValueError(f"no rows{'' if empty is None else ' below the header'}")
 
 
-def read_table_file(path, name, texts=(), separator=","):
+def read_table_file(path, name, texts=(), dialect=DIALECT):
     """Whole table of a file, as a DataFrame; parameters as those of `read_blocks`.
 
     Columns of CSV with digits such as 007 are text: as numbers they would be others.
     """
     if name != "csv":
-        return _whole_table(path, name, texts, separator)
+        return _whole_table(path, name, texts, dialect)
     with rereadable(path) as source:
-        X = _whole_table(source, name, texts, separator)
+        X = _whole_table(source, name, texts, dialect)
         whole = whole_columns(X)
-        return restored(X, _whole_table(source, name, whole, separator)[whole]) if whole else X
+        return restored(X, _whole_table(source, name, whole, dialect)[whole]) if whole else X
 
 
 def _whole_table(*source):
@@ -181,11 +203,12 @@ def _whole_table(*source):
     return pd.concat(list(read_blocks(path, name, 1_000_000, *others)))
 
 
-def _csv_blocks(path, n_rows, texts, separator):
+def _csv_blocks(path, n_rows, texts, dialect):
     options = {"chunksize": n_rows, "low_memory": False, "dtype": dict.fromkeys(texts, str)}
     with _text(path) as file:
-        reader = csv.reader(file, delimiter=separator)
-        options |= {"names": _header(reader, separator), "header": None, "sep": separator}
+        reader = csv.reader(file, delimiter=dialect.separator)
+        options |= {"names": _header(reader, dialect.separator), "header": None}
+        options |= {"sep": dialect.separator, "decimal": dialect.decimal}
         try:
             # index_col: or fields that are more than the header's would move all columns by one.
             with pd.read_csv(file, index_col=False, **options) as blocks:
@@ -223,7 +246,7 @@ def _check_separator(names, separator):
         )
 
 
-def _jsonl_blocks(path, n_rows, texts, separator):
+def _jsonl_blocks(path, n_rows, texts, dialect):
     # Not by pandas, which takes numbers for dates where a column's name suggests it.
     keys = {}  # met so far: a block may lack one that is optional
     with _text(path) as file:
@@ -249,7 +272,7 @@ def _other_format(line):
     return " Is it another format? Name it by --input-format." if line == 1 else ""
 
 
-def _parquet_blocks(path, n_rows, texts, separator):
+def _parquet_blocks(path, n_rows, texts, dialect):
     parquet = _parquet()
     # Its index of parts is at the file's end: a stream is read whole.
     source = io.BytesIO(sys.stdin.buffer.read()) if path == STREAM else path
@@ -266,7 +289,7 @@ READERS = {"csv": _csv_blocks, "parquet": _parquet_blocks, "jsonl": _jsonl_block
 
 
 @contextmanager
-def writing(path, name, separator=",", escape_formulas=False):
+def writing(path, name, dialect=DIALECT, escape_formulas=False):
     """Give a function that adds a block of rows to a file, complete or not there at all.
 
     Parameters
@@ -274,8 +297,8 @@ def writing(path, name, separator=",", escape_formulas=False):
     path : str
         "-" for standard output.
     name : {"csv", "parquet", "jsonl"}
-    separator : str, default=","
-        Of the fields of CSV.
+    dialect : Dialect
+        Of CSV.
     escape_formulas : bool, default=False
         Whether to put an apostrophe before each text of CSV that a spreadsheet would compute.
 
@@ -291,7 +314,7 @@ def writing(path, name, separator=",", escape_formulas=False):
     if escape_formulas and name != "csv":
         raise ValueError(f"--escape-formulas is for CSV, and {path} is {name}: leave it out.")
     if path == STREAM:
-        with WRITERS[name](sys.stdout.buffer, separator, escape_formulas) as write:
+        with WRITERS[name](sys.stdout.buffer, dialect, escape_formulas) as write:
             yield write
         sys.stdout.buffer.flush()
         return
@@ -299,14 +322,14 @@ def writing(path, name, separator=",", escape_formulas=False):
     with (
         replacing(path) as temporary,
         opened(temporary, "wb") as file,
-        WRITERS[name](file, separator, escape_formulas) as write,
+        WRITERS[name](file, dialect, escape_formulas) as write,
     ):
         yield write
 
 
 @contextmanager
-def _csv_writer(file, separator, escape_formulas):
-    n_blocks = 0
+def _csv_writer(file, dialect, escape_formulas):
+    n_blocks, signs = 0, {"sep": dialect.separator, "decimal": dialect.decimal}
 
     def write(block):
         nonlocal n_blocks
@@ -314,7 +337,7 @@ def _csv_writer(file, separator, escape_formulas):
         # The writer of Python quotes no carriage return alone, which ends a row to most readers.
         quoting = csv.QUOTE_NONNUMERIC if _has_returns(block) else csv.QUOTE_MINIMAL
         is_first = n_blocks == 0
-        block.to_csv(file, sep=separator, index=False, header=is_first, quoting=quoting)
+        block.to_csv(file, index=False, header=is_first, quoting=quoting, **signs)
         n_blocks += 1
 
     yield write
@@ -342,13 +365,13 @@ def _escaped(cell):
 
 
 @contextmanager
-def _jsonl_writer(file, separator, escape_formulas):
+def _jsonl_writer(file, dialect, escape_formulas):
     # 15 digits are the most that pandas writes.
     yield lambda block: block.to_json(file, orient="records", lines=True, double_precision=15)
 
 
 @contextmanager
-def _parquet_writer(file, separator, escape_formulas):
+def _parquet_writer(file, dialect, escape_formulas):
     import pyarrow
 
     parquet, writer = _parquet(), None

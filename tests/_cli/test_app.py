@@ -317,8 +317,8 @@ CASES = {
         r"long\.jsonl: (Column 'a'.* in row 1|int too large to convert)",
     ),
     "another type": (
-        ["score", "MODEL", "types.csv", "--keep", "id", "-o", "x.parquet", "--block-rows", "1"],
-        r"x\.parquet: a column has another type in rows 2 to 2 .*id.* Write CSV",
+        ["score", "MODEL", "types.jsonl", "--keep", "id", "-o", "x.parquet", "--block-rows", "1"],
+        r"x\.parquet: a column has another type in rows 1 to 1 .*id.* Write CSV",
     ),
     "excluded": (["fit", "new.csv", "-o", "m", "--exclude", "x"], r"there is no column 'x'"),
     "reported infinity": (
@@ -342,7 +342,6 @@ def folder(keyed, tmp_path, monkeypatch):
         "infinite": X.assign(a=[*X["a"][:55], np.inf, *X["a"][56:]]),
         "header": X[:0],
         "scored": X.assign(anomaly_score=0.0),
-        "types": X[:3].assign(id=["1", "", "x"]),
     }
     for name, rows in tables.items():
         rows.to_csv(f"{name}.csv", index=False)
@@ -358,6 +357,7 @@ def folder(keyed, tmp_path, monkeypatch):
     records = X.drop(columns="id").astype(object).to_dict("records")
     lines = [json.dumps(row) for row in (records[0], records[1] | {"a": 10**400})]
     texts["long.jsonl"] = "\n".join(lines)
+    texts["types.jsonl"] = "\n".join(json.dumps(records[0] | {"id": key}) for key in (1, "x"))
     (tmp_path / "latin.csv").write_bytes("é,b\n1,2\n".encode("latin-1"))
     fakes = dict.fromkeys(["fake.parquet", "fake.jsonl", "fake.csv.gz", "fake.jsonl.xz"], "no")
     for name, text in (texts | fakes).items():

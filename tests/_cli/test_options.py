@@ -14,7 +14,7 @@ from common import QUICK, run
 
 import skvae
 from skvae._cli.blocks import counted, flagged_together, named
-from skvae._files import separator_of
+from skvae._files import dialect_of
 
 FEATURES = [*"abcde", "flag"]
 
@@ -43,7 +43,7 @@ def test_h_is_help(command, capsys):
     [(";", ";"), ("|", "|"), (" ", " "), ("tab", "\t"), (r"\t", "\t"), ("\t", "\t")],
 )
 def test_a_separator_is_a_sign_or_tab(text, separator):
-    assert separator_of(text) == separator
+    assert dialect_of(text, ".").separator == separator
 
 
 @pytest.mark.parametrize("text", ["", "t", ";;", '"', "\n", "é", "5"])
@@ -73,6 +73,28 @@ def test_a_separator_is_that_of_every_table(keyed, model, tmp_path, capsys, text
         np.testing.assert_allclose(read(output)["anomaly_score"], scores, rtol=1e-9)
         assert list(read(output)["id"]) == list(keyed["id"])
     assert run("report", model, table, "-o", tmp_path / "report.html", *option) == 0
+
+
+def test_decimal_commas_are_read_and_written(keyed, model, tmp_path):
+    def read(path):
+        return pd.read_csv(path, sep=";", decimal=",")
+
+    table, own = tmp_path / "new.csv", tmp_path / "own.skvae"
+    option = ["--separator", ";", "--decimal", ","]
+    keyed.to_csv(table, sep=";", decimal=",", index=False)
+    assert run("fit", table, "-o", own, "--exclude", "id", *QUICK, *option) == 0
+    assert skvae.load(own).offset_ == skvae.load(model).offset_
+    scores = skvae.load(model).negative_elbo(keyed[FEATURES])
+    for command in ("score", "explain"):
+        output = tmp_path / f"{command}.csv"
+        assert run(command, model, table, "-o", output, *option) == 0
+        np.testing.assert_allclose(read(output)["anomaly_score"], scores, rtol=1e-9)
+        assert ";-" in output.read_text() or "," in output.read_text()
+
+
+def test_decimal_commas_need_another_separator(model, tmp_path, capsys):
+    assert run("score", model, tmp_path / "new.csv", "--decimal", ",") == 1
+    assert "--decimal , separates fields, too: name another --separator." in capsys.readouterr().err
 
 
 # What is not read names the way out.
@@ -125,6 +147,38 @@ def test_standard_input_may_begin_with_a_mark(keyed, model):
 def test_names_are_split_at_commas_unless_a_column_has_them():
     assert named(["id,date", "a", "id"], ["id", "date", "a"]) == ["id", "date", "a"]
     assert named(["last, first", "id"], ["id", "last, first"]) == ["last, first", "id"]
+
+
+@pytest.mark.parametrize(
+    ("cells", "name"),
+    [
+        (pd.date_range("2024-01-01", periods=50).astype(str), "dates"),
+        (["0,5", "1,5"] * 25, "commas"),
+    ],
+)
+def test_text_that_is_no_level_is_refused(cells, name, tmp_path, capsys):
+    table, own = tmp_path / "new.csv", tmp_path / "own.skvae"
+    pd.DataFrame({"x": cells, "a": np.random.default_rng(0).normal(size=50)}).to_csv(
+        table, index=False
+    )
+    assert run("fit", table, "-o", own, *QUICK) == 1
+    assert re.search(f"Text in 'x' looks like .*{name}.*--exclude x", capsys.readouterr().err)
+    assert not own.exists()
+    as_levels = ["--set", 'likelihoods={"x": "categorical"}']
+    assert run("fit", table, "-o", own, *QUICK, *as_levels) == 0
+
+
+def test_kept_cells_of_other_columns_stay_as_they_are_written(keyed, model, tmp_path):
+    table, output = tmp_path / "new.csv", tmp_path / "out.csv"
+    ids = [f"{i:03d}" for i in range(len(keyed))]
+    prices = ["1.50", "", "2e3", "x"] * (len(keyed) // 4)
+    keyed.assign(id=ids, price=prices).to_csv(table, index=False)
+    arguments = ["--keep", "id,price", "--block-rows", "7"]
+    for command in ("score", "explain"):
+        assert run(command, model, table, "-o", output, *arguments) == 0
+        kept = pd.read_csv(output, dtype=str, keep_default_na=False)
+        assert list(kept["id"]) == ids
+        assert list(kept["price"]) == prices
 
 
 def test_excluded_columns_are_none_of_the_model(keyed, model, tmp_path, capsys):

@@ -1,4 +1,4 @@
-"""Keys and dates as text are named at fit, and columns that only look alike are not."""
+"""Keys, and dates and numbers as text, are named at fit; what only looks alike is not."""
 
 import warnings
 
@@ -13,6 +13,7 @@ RNG = np.random.default_rng(0)
 N = 200
 DAYS = pd.date_range("2024-01-01", periods=N)
 KEY, DATE = "Nearly every row has a value of its own in 'x', as in a key", "'x' looks like dates"
+COMMAS = "'x' looks like numbers with commas"
 SUSPECT = {
     "text": ([f"k{i}" for i in range(N)], KEY),
     "text with holes": ([f"k{i}" if i % 3 else None for i in range(N)], KEY),
@@ -28,6 +29,8 @@ SUSPECT = {
     "days of two digits": (DAYS.strftime("%m/%d/%y"), DATE),
     "moments": (DAYS.strftime("%Y-%m-%dT%H:%M:%SZ"), DATE),
     "days but for a few": ([*DAYS.strftime("%Y/%m/%d")[5:], *["unknown"] * 5], DATE),
+    "decimal commas": ([f"{x:.2f}".replace(".", ",") for x in RNG.normal(size=N)], COMMAS),
+    "thousands": ([f"{x:,}" for x in RNG.integers(1_000, 10**7, size=N)], COMMAS),
 }
 HARMLESS = {
     "amounts": np.exp(RNG.normal(10, 2, size=N)).astype(int),
@@ -40,6 +43,7 @@ HARMLESS = {
     "levels": RNG.choice([f"level {i}" for i in range(150)], size=N),
     "addresses": RNG.choice(["10.0.0.1", "10.0.0.2", "192.168.1.20"], size=N),
     "versions": RNG.choice(["1.2.3", "2.10.12", "3.0"], size=N),
+    "lists": RNG.choice(["a,b", "1,b", "1,2,", "c"], size=N),
     "ranges": RNG.choice(["0-9", "10-19", "2024", "05/2024"], size=N),
     "order": pd.Categorical(DAYS.strftime("%Y-%m-%d"), ordered=True),
     "no cell but two": [None] * (N - 2) + ["a", "b"],
@@ -59,7 +63,7 @@ def with_others(x):
 
 
 @pytest.mark.parametrize(("x", "message"), SUSPECT.values(), ids=SUSPECT)
-def test_keys_and_dates_are_named_with_the_way_out(x, message):
+def test_keys_and_text_that_is_no_level_are_named_with_the_way_out(x, message):
     (found,) = warned_by(with_others(x))
     assert message in found
     assert "leave it out (on the command line: --exclude x)" in found
