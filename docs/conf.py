@@ -5,6 +5,8 @@ import os
 # One thread a process, as for the tests.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+from sphinx_gallery.sorting import ExplicitOrder
+
 import skvae
 
 project = "skvae"
@@ -16,16 +18,21 @@ extensions = [
     "sphinx.ext.mathjax",
     "numpydoc",
     "myst_parser",
+    "sphinx_copybutton",
     "sphinx_gallery.gen_gallery",
 ]
-exclude_patterns = ["auto_examples/**/*.ipynb"]
+exclude_patterns = ["examples", "auto_examples/**/*.ipynb"]
 templates_path = ["_templates"]
 suppress_warnings = ["config.cache"]  # the gallery's sorting function cannot be pickled
 myst_enable_extensions = ["colon_fence", "dollarmath"]
 myst_heading_anchors = 3
+smartquotes = False  # values such as "auto" are code
+copybutton_prompt_text = r">>> |\.\.\. |\$ "
+copybutton_prompt_is_regexp = True
 
 autodoc_typehints = "none"  # the docstrings say more
 autodoc_default_options = {"members": True, "inherited-members": True}
+toc_object_entries_show_parents = "hide"
 numpydoc_show_class_members = False  # autodoc lists them
 numpydoc_validation_checks = set()
 
@@ -35,14 +42,20 @@ html_theme_options = {
     "show_prev_next": False,
     "navigation_with_keys": False,
     "header_links_before_dropdown": 7,
+    "navbar_persistent": ["search-button"],
     "secondary_sidebar_items": ["page-toc"],
 }
 html_sidebars = {"index": [], "quick_start": [], "changelog": []}
 
+SECTIONS = ["detecting", "reasons", "certainty", "model", "codes", "deploying"]
 sphinx_gallery_conf = {
-    "examples_dirs": "../examples",
+    "examples_dirs": "examples",
     "gallery_dirs": "auto_examples",
     "filename_pattern": "plot_",
+    "subsection_order": ExplicitOrder([f"examples/{section}" for section in SECTIONS]),
+    "within_subsection_order": ExplicitOrder(
+        ["plot_novelty_detection.py", "plot_explain_rows.py", "*"]
+    ),
     "abort_on_example_error": True,
     "show_memory": False,
     "capture_repr": (),

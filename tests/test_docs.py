@@ -31,8 +31,11 @@ def test_each_family_is_shown():
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_lead_somewhere(page):
     for target in re.findall(r"\]\((?!http)([^)#]+)", page.read_text(encoding="utf-8")):
-        source = re.sub(r"auto_examples/(plot_.*)\.rst", r"../examples/\1.py", target)
-        source = source.replace("auto_examples/index.rst", "../examples/README.txt")
+        source = re.sub(r"auto_examples/(.*/plot_.*)\.rst", r"examples/\1.py", target)
+        source = re.sub(
+            r"auto_examples/(.*)/images/sphx_glr_(.*)_\d+\.png", r"examples/\1/\2.py", source
+        )
+        source = source.replace("auto_examples/index.rst", "examples/README.txt")
         assert (page.parent / source).exists(), target
 
 

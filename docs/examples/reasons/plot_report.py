@@ -32,7 +32,7 @@ with TemporaryDirectory() as folder:
 # %%
 # This is how it looks:
 #
-# .. image:: ../report.png
+# .. image:: ../../report.png
 #    :alt: The report: distribution of the scores, and the oddest rows with bars.
 #
 # Without a path the page comes back as a string. The numbers in it are those of ``explain``:
