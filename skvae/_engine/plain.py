@@ -28,6 +28,7 @@ MODULES = {
     for cls in [*_PUBLIC, *parts.ACTIVATIONS.values(), nn.ModuleList, nn.Sequential]
     if isinstance(cls, type) and issubclass(cls, nn.Module)
 }
+LARGEST_WEIGHT = 1e6  # far more than training comes to; the scores of larger ones may overflow
 _LARGEST = torch.finfo(torch.float32).max  # models are trained in it
 _PLAIN_MODULE = frozenset(vars(nn.Module()))
 
@@ -77,12 +78,18 @@ class Writer:
         if id(value) in self._written:
             return self._written[id(value)]
         kind = "array" if isinstance(value, np.ndarray) else "tensor"
-        array = value if kind == "array" else value.detach().cpu().numpy()
+        array, widened = value, []
+        if kind == "tensor":
+            array = value.detach().cpu().numpy()
+            # Weights rest in float64 and were trained in float32.
+            narrow = array.astype(np.float32) if array.dtype == np.float64 else None
+            if narrow is not None and np.array_equal(narrow, array):
+                array, widened = narrow, ["float64"]
         # The order of the axes in memory is kept: it decides the last bits of a product.
         axes = np.argsort([-stride for stride in array.strides], kind="stable").tolist()
         name = str(len(self.arrays))
         self.arrays[name] = array.transpose(axes).copy(order="C")
-        self._written[id(value)] = {kind: [name, axes]}
+        self._written[id(value)] = {kind: [name, axes, *widened]}
         return self._written[id(value)]
 
     def _write_object(self, value, where):
@@ -149,11 +156,14 @@ class Reader:
         return self.arrays[name].copy().transpose(np.argsort(axes))
 
     def _tensor(self, content):
-        name, axes = content
+        name, axes, *widened = content
         array = self.arrays[name]
         if not (np.abs(array) <= _LARGEST).all():
             raise ValueError("a weight is no number of float32")
-        return torch.tensor(array).permute(np.argsort(axes).tolist())
+        if widened not in ([], ["float64"]):
+            raise ValueError(f"a weight is of no known type: {widened!r:.80}")
+        tensor = torch.tensor(array, dtype=torch.float64 if widened else None)
+        return tensor.permute(np.argsort(axes).tolist())
 
     def _objects(self, content):
         cells = np.empty(len(content["cells"]), dtype=object)
@@ -186,6 +196,8 @@ class Reader:
         nn.Module.__init__(module)
         vars(module).update(self._named(content["attributes"]))
         for name, tensor in self._named(content["parameters"]).items():
+            if not (tensor.abs() <= LARGEST_WEIGHT).all():
+                raise ValueError(f"{name} is larger than any weight, {LARGEST_WEIGHT:g}")
             module.register_parameter(name, nn.Parameter(tensor, requires_grad=False))
         for name, tensor in self._named(content["buffers"]).items():
             module.register_buffer(name, tensor)

@@ -6,7 +6,6 @@ header.
 
 import hashlib
 import json
-from copy import copy
 from importlib.metadata import version
 from os import PathLike
 from pathlib import Path
@@ -68,13 +67,13 @@ def save(estimator: VAEAnomalyDetector | VAETransformer, path: str | PathLike[st
             "skops.io.dump or joblib.dump."
         )
     check_is_fitted(estimator)
-    estimator = copy(estimator).set_callbacks()  # they are code, and no part of the model
     writer = Writer()
     tree = {
         "class": type(estimator).__name__,
         "attributes": {
             name: writer.write(value, f"{type(estimator).__name__}.{name}")
             for name, value in vars(estimator).items()
+            if name != "_skl_callbacks"  # they are code, and no part of the model
         },
     }
     text = json.dumps(tree, allow_nan=False)
