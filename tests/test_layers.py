@@ -43,7 +43,7 @@ ALLOWED = {
         *("_table", "nn"),
         *("numpy", "pandas", "scipy", "sklearn", "threadpoolctl", "torch", "tqdm"),
     },
-    "_table": {"numpy", "pandas", "scipy", "sklearn"},
+    "_table": {"numpy", "pandas", "pyarrow", "scipy", "sklearn"},
     "nn": {"scipy", "torch"},  # scipy: distribution functions that torch lacks
 }
 WITHOUT_TORCH = [

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from .. import nn as parts
-from .._table import DOMAINS, Column, TableEncoder
+from .._table import DOMAINS, Column, TableEncoder, dtype_name, dtype_named
 from .members import Member
 
 __all__ = ["Reader", "Writer"]
@@ -68,7 +68,7 @@ class Writer:
             levels = self.write(list(value.categories), where)
             return {"categories": {"levels": levels, "ordered": value.ordered}}
         if isinstance(value, (np.dtype, pd.api.extensions.ExtensionDtype)):
-            return {"dtype": str(value)}
+            return {"dtype": dtype_name(value)}
         return self._write_object(value, where)
 
     def _write_array(self, value, where):
@@ -178,7 +178,7 @@ class Reader:
         return pd.CategoricalDtype(self.read(content["levels"]), content["ordered"])
 
     def _dtype(self, text):
-        return pd.api.types.pandas_dtype(text)
+        return dtype_named(text)
 
     def _domain(self, name):
         return DOMAINS[name]

@@ -19,6 +19,7 @@ from .parameters import Parameters
 
 __all__ = ["Queries", "as_random_state", "row_labels", "seed_from"]
 
+_ROWS_DRAWN = 65_536  # at a time, as what the decoder says of each takes memory
 BOUNDS = {"elbo": Density.elbo, "iwae": Density.importance_bound}
 
 
@@ -237,14 +238,19 @@ class Queries(Parameters):
             Before ``fit``.
         TypeError, ValueError
             If n_samples is no integer of at least 1, or random_state no source of draws.
+        MemoryError
+            If there is no memory for so many rows.
         """
         check_is_fitted(self)
         integer(1).check("n_samples", n_samples, self)
         self._check("random_state", random_state)
         generator = torch.Generator().manual_seed(seed_from(as_random_state(random_state)))
+        likelihood = self.model_.likelihood
+        cells = np.empty((n_samples, sum(likelihood.sizes)))
         with torch.inference_mode():
-            params = self.model_.decoder(self.model_.sample_prior(n_samples, generator))
-            cells = self.model_.likelihood.sample(params, generator).numpy()
+            for rows in np.split(cells, range(_ROWS_DRAWN, n_samples, _ROWS_DRAWN)):
+                params = self.model_.decoder(self.model_.sample_prior(len(rows), generator))
+                rows[:] = likelihood.sample(params, generator).numpy()
         return self.table_.rows(cells)
 
     @untouched

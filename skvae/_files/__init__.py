@@ -1,8 +1,10 @@
 """Files of models and of tables."""
 
 from .atomic import check_output, replacing
+from .formats import dialect_of, format_of
 from .models import load, save
-from .tables import dialect_of, format_of, read_blocks, read_table_file, writing
+from .read import read_blocks, read_table_file
+from .write import writing
 
 __all__ = [
     "check_output",

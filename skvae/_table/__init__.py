@@ -3,7 +3,7 @@
 from .columns import Column, EncodedTable
 from .domains import DOMAINS, FARTHEST, INVERSE_SINH, LOGARITHM
 from .encoder import TableEncoder
-from .frames import as_pandas
+from .frames import as_pandas, dtype_name, dtype_named
 from .reading import read_table
 
 __all__ = [
@@ -15,5 +15,7 @@ __all__ = [
     "EncodedTable",
     "TableEncoder",
     "as_pandas",
+    "dtype_name",
+    "dtype_named",
     "read_table",
 ]

@@ -2,13 +2,14 @@
 
 import pandas as pd
 
-__all__ = ["as_pandas"]
+__all__ = ["as_pandas", "dtype_name", "dtype_named"]
 
 # Dtypes with a place for a hole, by the name that Arrow has for the type.
 NULLABLE = {
     f"{sign}int{size}": f"{sign.upper()}Int{size}" for sign in ("", "u") for size in (8, 16, 32, 64)
 }
 NULLABLE |= {"bool": "boolean"}
+ARROW_TEXT = "arrow_string"  # pandas calls two dtypes of text string[pyarrow]
 
 
 def as_pandas(X):
@@ -22,6 +23,21 @@ def as_pandas(X):
     if hasattr(X, "collect_schema"):
         raise TypeError("X is a polars LazyFrame: pass X.collect().")
     return None
+
+
+def dtype_name(dtype):
+    """Name of a dtype that `dtype_named` knows."""
+    is_text = isinstance(dtype, pd.ArrowDtype) and str(dtype) == "string[pyarrow]"
+    return ARROW_TEXT if is_text else str(dtype)
+
+
+def dtype_named(name):
+    """Dtype of a name that `dtype_name` gave."""
+    if name != ARROW_TEXT:
+        return pd.api.types.pandas_dtype(name)
+    import pyarrow
+
+    return pd.ArrowDtype(pyarrow.string())
 
 
 def _nullable(arrow):

@@ -11,7 +11,7 @@ from scipy import sparse
 from sklearn.utils import check_array
 
 from .columns import LARGEST, LARGEST_WHOLE, NUMBERS, RawTable
-from .frames import as_pandas
+from .frames import as_pandas, dtype_name, dtype_named
 
 __all__ = ["read_table"]
 
@@ -111,7 +111,7 @@ def _returned(column, dtype):
     if isinstance(dtype, np.dtype) and dtype.kind == "O" and column.kind in OF_OBJECTS:
         return np.dtype(OF_OBJECTS[column.kind])
     try:
-        return pd.api.types.pandas_dtype(str(dtype))
+        return dtype_named(dtype_name(dtype))
     except (TypeError, ValueError, NotImplementedError):  # Arrow's decimals
         return np.dtype(np.float64 if column.kind in NUMBERS else object)
 

@@ -189,6 +189,14 @@ def test_whole_numbers_are_imputed_and_drawn_whole():
         assert (filled["x"] % 1 != 0).all()
 
 
+def test_more_rows_than_the_memory_holds_are_not_drawn(table):
+    model = VAETransformer(**SMALL).fit(table)
+    with pytest.raises(MemoryError, match="array with shape"):
+        model.sample(2**50)
+    drawn = model.sample(70_000, random_state=0)  # some at a time
+    assert len(np.unique(drawn, axis=0)) == 70_000
+
+
 # Columns of which nothing is known, and tables of Arrow.
 
 
