@@ -89,6 +89,10 @@ def fit(
         list[str],
         typer.Option(help="Columns to leave out, such as keys, as a,b; may be repeated."),
     ] = (),
+    context: Annotated[
+        list[str],
+        typer.Option(help="Columns that the others are judged given, as a,b; may be repeated."),
+    ] = (),
     set_: Annotated[
         list[str],
         typer.Option(

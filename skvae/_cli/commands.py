@@ -34,7 +34,7 @@ from .demo import demonstrate
 __all__ = ["demo", "explain", "export", "fit", "report", "score"]
 
 
-def fit(table, output, exclude, set_, seed, input_format, separator, decimal):
+def fit(table, output, exclude, context, set_, seed, input_format, separator, decimal):
     """Fit a detector to the rows of a table, and save it."""
     check_output(output, [table])
     detector = VAEAnomalyDetector(random_state=seed, verbose=sys.stderr.isatty())
@@ -44,6 +44,8 @@ def fit(table, output, exclude, set_, seed, input_format, separator, decimal):
         raise ValueError("--set use_labels: the command line takes no labels. Use Python.")
     X = read(Source(table, input_format, separator, decimal))
     exclude = named(exclude, X.columns)
+    if context:
+        detector.set_params(context=named(context, X.columns))
     with about(table), texts_are_levels():
         detector.fit(select(X, [name for name in X.columns if name not in exclude], exclude))
     save(detector.set_params(verbose=0), output)

@@ -62,7 +62,7 @@ def passes(model, p, block, seen, noise):
     q = model.infer(block, seen)
     size = max(1, _BLOCK_SIZE // (_widest(model) * len(block)))
     for eps in noise.split(size):  # (n, 1, latent_dim)
-        yield model.elbo(q, p, block, seen, eps)
+        yield model.elbo(q, p, block, seen, seen, eps)
 
 
 def _widest(model):

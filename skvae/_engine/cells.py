@@ -116,7 +116,8 @@ def _average(weighted, function):
 
 def _decoded(model, p, block, seen, noise):
     """Decode each draw; (n, n_draws, n_params)."""
-    return model.decoder(model.infer(block, seen).transport(noise)).transpose(0, 1)
+    z = model.infer(block, seen).transport(noise)
+    return model.decode(z, block, seen).transpose(0, 1)
 
 
 def _decoded_without_each(model, p, block, seen, noise):

@@ -107,6 +107,7 @@ def by_chunk(function, rows):
 
 
 def _drawn(model, rows, generator):
-    q = model.infer(*tensors(rows, "cpu", torch.float64))
+    x, observed = tensors(rows, "cpu", torch.float64)
+    q = model.infer(x, observed)
     eps = torch.randn(q.mean.shape, generator=generator, dtype=torch.float64)
-    return model.likelihood.sample(model.decoder(q.transport(eps)), generator)
+    return model.likelihood.sample(model.decode(q.transport(eps), x, observed), generator)

@@ -213,7 +213,7 @@ def _check_fields(value):
     """Raise for a field of a dataclass that is not of its type."""
     for each in fields(value):
         held = getattr(value, each.name)
-        if not isinstance(held, each.type) or isinstance(held, bool):
+        if not isinstance(held, each.type) or isinstance(held, bool) != (each.type is bool):
             raise TypeError(f"{each.name} is {held!r:.80}, no {each.type.__name__}")
 
 

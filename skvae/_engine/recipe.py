@@ -139,10 +139,10 @@ class Recipe(NamedTuple):
         """
         generator = torch.Generator().manual_seed(seed)
         floor = None if self.scale_floor == "auto" else self.scale_floor
-        automatic = min(examples[0].shape[1], self.most_codes)
         prior = PRIORS.get(self.prior, self.prior)
         likelihood = JointLikelihood(blocks, floor)
         try_noise(likelihood, examples[0])
+        automatic = min(likelihood.n_scored, self.most_codes)
         model = VAE(
             likelihood,
             latent_dim=automatic if self.latent_dim == "auto" else self.latent_dim,

@@ -170,10 +170,13 @@ def latent_means(model, x, observed, device):
     return by_model(mean, model, x, observed, np.empty(0), device)
 
 
-def reconstruct(model, z, device):
-    """Best guess of the cells at each latent point; (n, latent_dim) -> (n, n_columns)."""
+def reconstruct(model, z, x, observed, device):
+    """Best guess of the cells at each latent point, given the context; -> (n, n_columns)."""
+    k = model.latent_dim
 
     def mean(model, p, block, seen, noise):
-        return model.likelihood.predict(model.decoder(block).unsqueeze(0))
+        params = model.decode(block[:, :k], block[:, k:], seen[:, k:])
+        return model.likelihood.predict(params.unsqueeze(0))
 
-    return by_model(mean, model, z, np.ones_like(z), np.empty(0), device)
+    both, seen = np.hstack([z, x]), np.hstack([np.ones_like(z), observed])
+    return by_model(mean, model, both, seen, np.empty(0), device)

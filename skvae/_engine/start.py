@@ -50,9 +50,11 @@ def start(model, x, observed, scale, generator, seed):
 
 def _start(model, x, observed, scale, generator, seed):
     visible = observed.to(x.dtype)
-    located = model.likelihood.featurize(x, visible)[:, model.likelihood.locations()]
+    features = model.likelihood.featurize(x, visible).detach().double()
+    located = features[:, model.likelihood.locations()].numpy()
     if located.shape[1] > 0:
-        linear = factor_analysis(located.detach().double().numpy(), model.latent_dim, scale, seed)
+        rest, effects = given(located, features[:, model.likelihood.shown].numpy())
+        linear = *factor_analysis(rest, model.latent_dim, scale, seed), effects
         model.start(LinearModel(*(torch.tensor(part, dtype=x.dtype) for part in linear)))
     if model.prior.n_normals > 0:
         with torch.no_grad():
@@ -60,6 +62,25 @@ def _start(model, x, observed, scale, generator, seed):
             codes = q.transport(torch.randn(q.mean.shape, generator=generator, dtype=x.dtype))
             mixture = _mixture(codes.double().numpy(), model.prior.n_normals, seed, generator)
             model.prior.start(*(torch.tensor(part, dtype=x.dtype) for part in mixture))
+
+
+def given(rows, context):
+    """Rows without what is linear in their context, and how it is.
+
+    Parameters
+    ----------
+    rows : ndarray of shape (n, d)
+    context : ndarray of shape (n, c)
+
+    Returns
+    -------
+    rest : ndarray of shape (n, d)
+    effects : ndarray of shape (d, c)
+        By least squares, the shortest where there are several.
+    """
+    with_mean = np.column_stack([np.ones(len(rows)), context])
+    effects = np.linalg.lstsq(with_mean, rows)[0][1:]
+    return rows - context @ effects, effects.T
 
 
 def factor_analysis(rows, n_components, scale, seed):

@@ -27,13 +27,14 @@ from .._engine import (
     untouched,
 )
 from .._table import EncodedTable, TableEncoder
+from ..nn import Context
 from .device import scoring_device, training_device
 from .holes import warn_of_columns, warn_of_empty_rows
 from .keys import warn_of_keys
 from .progress import CallbackSupportMixin, Progress, n_tasks, with_callbacks
 from .queries import as_random_state, seed_from
 from .race import race
-from .settings import check_settings, families_of
+from .settings import check_settings, context_of, families_of
 from .state import State, undone_if_it_fails
 
 __all__ = ["BaseVAE", "FitRows"]
@@ -305,7 +306,7 @@ class BaseVAE(CallbackSupportMixin, State):
                 max_categories=self.max_categories,
                 missing=self.missing,
             )
-            self.table_ = encoder.fit(raw, names, kept)
+            self.table_ = encoder.fit(raw, names, kept, context_of(self, raw))
             warn_of_columns(self.table_)
             warn_of_keys(raw, self.likelihoods)
             self.architecture_ = self._architecture()
@@ -340,6 +341,7 @@ class BaseVAE(CallbackSupportMixin, State):
             ]
         blocks = [(families[name], columns) for name, columns in self.table_.blocks()]
         robust_blocks = [(family.robust or family, columns) for family, columns in blocks]
+        blocks, robust_blocks = _with_context(blocks), _with_context(robust_blocks)
         examples = tensors(fitted.take(slice(_REFERENCE_ROWS)), "cpu", torch.float32)
         models = {}  # candidates that differ in how they are trained alone begin alike
         for name, _, recipe in recipes:
@@ -368,3 +370,11 @@ class BaseVAE(CallbackSupportMixin, State):
         n_held_out = round(self.validation_fraction * n) if n >= _FEWEST_ROWS_TO_HOLD_OUT else 0
         n_held_out = min(n_held_out, n - 1)
         return order[:n_held_out], order[n_held_out:]
+
+
+def _with_context(blocks):
+    """Blocks whose context is shown as by its family, and is not scored."""
+    return [
+        (partial(Context, family) if columns[0].is_context else family, columns)
+        for family, columns in blocks
+    ]

@@ -24,7 +24,8 @@ def warn_of_columns(table):
             "scores, too. Leave it out.",
             stacklevel=2,
         )
-    known = np.setdiff1d(np.arange(len(table.columns_)), table.unknown_)
+    scored = np.setdiff1d(np.arange(len(table.columns_)), table.context_)
+    known = np.setdiff1d(scored, table.unknown_)
     whole = np.setdiff1d(known, table.masked_)
     if table.missing == "model" and len(whole) > 0:
         warnings.warn(

@@ -3,7 +3,7 @@
 import inspect
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from numbers import Integral
 from typing import Any
@@ -77,6 +77,10 @@ def _part(names, base):
         return isinstance(value, type) and issubclass(value, base)
 
     return either(one_of(names), kind(f"a subclass of skvae.nn.{base.__name__}", is_subclass))
+
+
+def _is_hashable(value):
+    return isinstance(value, Hashable)
 
 
 _NOISE = _part(["auto", *LIKELIHOODS], Likelihood)
@@ -175,6 +179,15 @@ class Parameters(BaseEstimator):
         "model" adds to each column that has holes in training the log mass of the cell
         being missing or not, for tables where that is informative; `fit` names columns
         that have none, of which it can learn nothing.
+        """,
+    )
+    context: Sequence[Any] | None = parameter(
+        None,
+        either(constant(None), sequence(kind("a column's name, or position", _is_hashable))),
+        """list of column names or None
+        Columns (positions for arrays) that are reasons and not symptoms: scores are of the
+        others given them, log p(x | context). They need not be usual themselves, and `explain`
+        gives them 0. Their holes count as unknown, and so do levels that `fit` did not see.
         """,
     )
     scale_floor: float | str = parameter(

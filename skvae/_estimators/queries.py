@@ -10,8 +10,8 @@ from numpy.typing import ArrayLike
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from .._engine import Density, by_chunk, latent_means, untouched
-from .._table import read_table
+from .._engine import Density, by_chunk, latent_means, tensors, untouched
+from .._table import given_rows, read_table
 from .checks import integer, real
 from .device import scoring_device
 from .holes import warn_of_empty_rows
@@ -216,14 +216,23 @@ class Queries(Parameters):
 
     @untouched
     def sample(
-        self, n_samples: int = 1, random_state: int | np.random.RandomState | None = None
+        self,
+        n_samples: int | None = None,
+        random_state: int | np.random.RandomState | None = None,
+        *,
+        context: ArrayLike | None = None,
     ) -> np.ndarray | pd.DataFrame:
         """Draw new rows from the main model.
 
         Parameters
         ----------
-        n_samples : int, default=1
+        n_samples : int, default=None
+            None for one row, or one for each of `context`.
         random_state : int, RandomState instance or None, default=None
+        context : array-like or DataFrame of shape (n_samples or 1, n_context), default=None
+            Only where columns were fitted as `context`: their cells in the rows drawn, one row
+            for all or one for each. A DataFrame is read by its names, and may have more
+            columns; an array has the columns in the order of the table.
 
         Returns
         -------
@@ -237,21 +246,27 @@ class Queries(Parameters):
         sklearn.exceptions.NotFittedError
             Before ``fit``.
         TypeError, ValueError
-            If n_samples is no integer of at least 1, or random_state no source of draws.
+            If n_samples is no integer of at least 1, random_state no source of draws, or
+            context not what was fitted.
         MemoryError
             If there is no memory for so many rows.
         """
         check_is_fitted(self)
-        integer(1).check("n_samples", n_samples, self)
+        if n_samples is not None:
+            integer(1).check("n_samples", n_samples, self)
         self._check("random_state", random_state)
+        given = given_rows(self.table_, context, n_samples)
         generator = torch.Generator().manual_seed(seed_from(as_random_state(random_state)))
-        likelihood = self.model_.likelihood
-        cells = np.empty((n_samples, sum(likelihood.sizes)))
+        model, n_samples = self.model_, len(given.values)
+        cells = np.empty((n_samples, sum(model.likelihood.sizes)))
         with torch.inference_mode():
-            for rows in np.split(cells, range(_ROWS_DRAWN, n_samples, _ROWS_DRAWN)):
-                params = self.model_.decoder(self.model_.sample_prior(len(rows), generator))
-                rows[:] = likelihood.sample(params, generator).numpy()
-        return self.table_.rows(cells)
+            for start in range(0, n_samples, _ROWS_DRAWN):
+                rows = slice(start, start + _ROWS_DRAWN)
+                x, observed = tensors(self.table_.encode(given.take(rows)), "cpu", torch.float64)
+                z = model.sample_prior(len(x), generator)
+                params = model.decode(z, x, observed.to(x.dtype))
+                cells[rows] = model.likelihood.sample(params, generator).numpy()
+        return self.table_.rows(cells, given)
 
     @untouched
     def impute(

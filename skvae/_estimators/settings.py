@@ -12,7 +12,7 @@ from ..nn import LIKELIHOODS, PRIORS, Likelihood, Posterior, Prior
 from .checks import check_parameters
 from .parameters import rules_of
 
-__all__ = ["check_settings", "families_of", "listed"]
+__all__ = ["check_settings", "context_of", "families_of", "listed"]
 
 # Noise model of each kind of column under likelihoods="auto".
 AUTO = {
@@ -67,6 +67,24 @@ def families_of(estimator, raw):
             choice = choice.__name__
         names.append(choice)
     return families, names
+
+
+def context_of(estimator, raw):
+    """Names of the columns that the others are given; a set."""
+    context = set(estimator.context or ())
+    of_parameter = f"The 'context' parameter of {type(estimator).__name__}"
+    for name in estimator.context or ():
+        if name not in raw.names:
+            raise ValueError(
+                f"{of_parameter} names the column {name!r}, which X does not have. Its columns "
+                f"are {listed(raw.names)}."
+            )
+    if len(context) == len(raw.names):
+        raise ValueError(
+            f"{of_parameter} names all columns, {listed(raw.names)}: none is left to be scored. "
+            "Leave out those that are to be judged."
+        )
+    return context
 
 
 def _choices(likelihoods):

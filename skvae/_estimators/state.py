@@ -14,7 +14,7 @@ __all__ = ["State", "undone_if_it_fails"]
 # Parameters that say what there is to train: they stay while a training goes on.
 _ARCHITECTURE = (
     *("latent_dim", "hidden_layer_sizes", "activation", "posterior", "prior", "prior_params"),
-    *("likelihoods", "scale_floor", "min_frequency", "max_categories", "missing"),
+    *("likelihoods", "context", "scale_floor", "min_frequency", "max_categories", "missing"),
     *("members", "robust_weight"),
 )
 

@@ -8,6 +8,7 @@ from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted
 
 from .._engine import reconstruct, untouched
+from .._table import given_rows
 from .base import BaseVAE
 from .device import scoring_device
 from .parameters import documented
@@ -67,13 +68,17 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE)
         return self.codes(X)
 
     @untouched
-    def inverse_transform(self, X: ArrayLike) -> np.ndarray | pd.DataFrame:
+    def inverse_transform(
+        self, X: ArrayLike, *, context: ArrayLike | None = None
+    ) -> np.ndarray | pd.DataFrame:
         """Rows that latent codes stand for: the decoder's best guess of each cell.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, latent_dim)
             Latent codes.
+        context : array-like or DataFrame of shape (n_samples or 1, n_context), default=None
+            As in `sample`.
 
         Returns
         -------
@@ -88,7 +93,8 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE)
         sklearn.exceptions.NotFittedError
             Before ``fit``.
         ValueError
-            If the codes do not have latent_dim columns of finite numbers.
+            If the codes do not have latent_dim columns of finite numbers, or the context is
+            not what was fitted.
         """
         check_is_fitted(self)
         codes = check_array(X, dtype=np.float64, input_name="X")
@@ -97,8 +103,11 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE)
                 f"X must hold latent codes with latent_dim={self._n_features_out} columns, "
                 f"however: X.shape={codes.shape}"
             )
-        means = reconstruct(self.model_, codes, scoring_device(self))
-        return self.table_.in_container(self.table_.decode(means), row_labels(X))
+        given = given_rows(self.table_, context, len(codes))
+        rows = self.table_.encode(given)
+        device = scoring_device(self)
+        means = reconstruct(self.model_, codes, rows.values, rows.observed, device)
+        return self.table_.in_container(self.table_.decode(means, given), row_labels(X))
 
     @property
     def _n_features_out(self):

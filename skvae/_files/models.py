@@ -23,7 +23,7 @@ from .atomic import replacing
 __all__ = ["load", "save"]
 
 
-FORMAT = "4"
+FORMAT = "5"
 ESTIMATORS = {cls.__name__: cls for cls in (VAEAnomalyDetector, VAETransformer)}
 
 
@@ -147,7 +147,9 @@ def _estimator(tree, arrays):
     models = [each.model for each in estimator.members_ if each.model is not None]
     if any(list(model.likelihood.sizes) != sizes for model in [estimator.model_, *models]):
         raise ValueError("the columns of its table and of a model differ")
-    rows = estimator.sample(3, random_state=0)
+    n_context = len(estimator.table_.context_)
+    context = np.full((1, n_context), np.nan) if n_context > 0 else None
+    rows = estimator.sample(3, random_state=0, context=context)
     scores = estimator.score_samples(rows)
     parts, rest = estimator.explain(rows, return_rest=True)
     sums = np.asarray(parts).sum(axis=1) + np.asarray(rest).sum(axis=1)

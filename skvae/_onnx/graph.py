@@ -60,7 +60,7 @@ class Graph(nn.Module):
         for weight, model, p in zip(self.weights, self.models, self.priors, strict=True):
             q = model.infer(values, observed)
             draws = self.draws[..., : model.latent_dim]
-            terms = model.elbo(q, p, values, observed, draws)
+            terms = model.elbo(q, p, values, observed, observed, draws)
             scores = scores + weight * self.bound(terms.log_weight())
         rows = _Rows(values, observed, scores)
         return tuple(getattr(self, name)(rows) for name in self.outputs)
@@ -123,6 +123,7 @@ class Encoding(nn.Module):
         self.order = torch.tensor(places[table.order_])
         self.seen = torch.tensor(table.order_)
         self.masked = torch.tensor(table.masked_)
+        self.scored = torch.tensor(~np.isin(np.arange(len(columns)), table.context_))
         self.known = torch.tensor(~np.isin(np.arange(len(columns)), table.unknown_))
 
     def forward(self, cells):
@@ -138,7 +139,7 @@ class Encoding(nn.Module):
         for straighten, log_slope, is_bent in self.curves:
             bent = torch.where(holes, 0.0, straighten(values))
             values = torch.where(is_bent, bent / self.spreads, values)
-            log_jacobian = log_jacobian + (log_slope(bent) * is_bent).sum(-1)
+            log_jacobian = log_jacobian + (log_slope(bent) * (is_bent & self.scored)).sum(-1)
         if self.codes is not None:
             values = torch.cat([values, self.codes(cells[:, self.coded])], -1)
         flags = holes[:, self.masked].double()

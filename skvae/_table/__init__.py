@@ -4,6 +4,7 @@ from .columns import Column, EncodedTable
 from .domains import DOMAINS, FARTHEST, INVERSE_SINH, LOGARITHM
 from .encoder import TableEncoder
 from .frames import as_pandas, dtype_name, dtype_named
+from .given import given_rows
 from .reading import read_table
 
 __all__ = [
@@ -17,5 +18,6 @@ __all__ = [
     "as_pandas",
     "dtype_name",
     "dtype_named",
+    "given_rows",
     "read_table",
 ]

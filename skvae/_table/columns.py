@@ -142,6 +142,8 @@ class Column:
         How many probabilities its levels have: the levels from the last code on share one.
     n_observed : int
         Cells with a level in training.
+    is_context : bool
+        Whether the others are given it, and it is not scored itself.
     """
 
     name: object
@@ -156,6 +158,7 @@ class Column:
     levels: tuple = field(default=(), repr=False)
     n_codes: int = 1
     n_observed: int = 0
+    is_context: bool = False
 
 
 UNIT = ("exponent", "loc", "scale", "spread")

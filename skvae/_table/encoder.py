@@ -63,7 +63,7 @@ class TableEncoder:
         columns = ", ".join(f"{c.name}: {c.likelihood}" for c in self.columns_)
         return f"TableEncoder({columns})"
 
-    def fit(self, raw, likelihoods, rows=slice(None)):
+    def fit(self, raw, likelihoods, rows=slice(None), context=()):
         """Learn the encoding.
 
         Parameters
@@ -73,6 +73,8 @@ class TableEncoder:
             Name of each column's noise model.
         rows : positions or slice, default=all
             Those to learn from; all are checked.
+        context : collection of column names
+            Columns that the others are given.
 
         Returns
         -------
@@ -83,9 +85,9 @@ class TableEncoder:
         ValueError
             If a column holds values outside its noise model's domain, or no cell is observed.
         """
-        self._is_frame, self._header = raw.is_frame, raw.header
+        self._is_frame, self.header = raw.is_frame, raw.header
         self.columns_ = [
-            Column(name, likelihood, kind, dtype)
+            Column(name, likelihood, kind, dtype, is_context=name in context)
             for name, likelihood, kind, dtype in zip(
                 raw.names, likelihoods, raw.kinds, raw.dtypes, strict=True
             )
@@ -96,13 +98,13 @@ class TableEncoder:
             fields = domain.learn(raw, j, self.min_frequency, self.max_categories)
             self.columns_[j] = replace(self.columns_[j], **fields)
         rank = list(self.families).index
-        keys = [(rank(column.likelihood), column.n_codes) for column in self.columns_]
+        keys = [(c.is_context, rank(c.likelihood), c.n_codes) for c in self.columns_]
         self.order_ = np.array(sorted(range(len(keys)), key=keys.__getitem__))
         holes = np.isnan(raw.values)
         self.unknown_ = np.flatnonzero(holes.all(axis=0))
-        if len(self.unknown_) == len(self.columns_):
+        if (holes | self._are_context).all():
             raise ValueError("X has no observed cell: there is nothing to learn from it.")
-        has_some = holes.any(axis=0) & ~holes.all(axis=0)
+        has_some = holes.any(axis=0) & ~holes.all(axis=0) & ~self._are_context
         self.masked_ = np.flatnonzero(has_some & (self.missing == "model"))
         return self._keep_units()
 
@@ -110,13 +112,22 @@ class TableEncoder:
     def _domains(self):
         return [DOMAINS[self.families[column.likelihood]] for column in self.columns_]
 
+    @property
+    def context_(self):
+        """Positions of the columns that the others are given; ndarray of shape (n_context,)."""
+        return np.flatnonzero(self._are_context)
+
+    @property
+    def _are_context(self):
+        return np.array([column.is_context for column in self.columns_])
+
     def _bent(self):
         """Position, column and domain of each column that is more than centred and scaled."""
         columns = zip(count(), self.columns_, self._domains)
         return [(j, column, domain) for j, column, domain in columns if not domain.is_linear]
 
     def blocks(self):
-        """Columns in the model's order, grouped: by noise model and number of codes.
+        """Columns in the model's order, grouped: by noise model, number of codes, and context.
 
         Returns
         -------
@@ -125,19 +136,23 @@ class TableEncoder:
         """
         columns = [self.columns_[j] for j in self.order_]
         columns += [Column(self.columns_[j].name, "bernoulli", "boolean") for j in self.masked_]
-        groups = groupby(columns, key=lambda column: (column.likelihood, column.n_codes))
-        return [(name, list(group)) for (name, _), group in groups]
+        groups = groupby(columns, key=lambda c: (c.likelihood, c.n_codes, c.is_context))
+        return [(name, list(group)) for (name, *_), group in groups]
 
     def have_intervals(self):
         """By block: whether what is expected of a cell has an interval; list of bool."""
-        return [DOMAINS[self.families[name]].has_interval for name, _ in self.blocks()]
+        return [
+            DOMAINS[self.families[name]].has_interval and not columns[0].is_context
+            for name, columns in self.blocks()
+        ]
 
     def _keep_units(self):
         units = [[getattr(column, name) for name in UNIT] for column in self.columns_]
         exponents, self._locs, self._scales, self._spreads = np.array(units, dtype=float).T
         self._exponents = exponents.astype(np.int32)
         slopes = np.log(self._scales) + exponents * np.log(2.0) + np.log(self._spreads)
-        self._log_slopes = np.where([d.is_continuous for d in self._domains], -slopes, 0.0)
+        are_dense = [domain.is_continuous for domain in self._domains] & ~self._are_context
+        self._log_slopes = np.where(are_dense, -slopes, 0.0)
         return self
 
     def check(self, raw, is_fitting=False):
@@ -215,11 +230,12 @@ class TableEncoder:
         )
 
     def are_empty(self, raw):
-        """Which rows have no cell, and no hole that is modelled, to be scored by; (n,)."""
+        """Which rows have no cell, and no hole that is modelled, that is scored; (n,)."""
         if len(self.masked_) > 0:
             return np.zeros(len(raw.values), dtype=bool)
         holes = np.isnan(raw.values)
         holes[:, self.unknown_] = True
+        holes |= self._are_context
         return holes.all(axis=1)
 
     def log_jacobian(self, values):
@@ -241,25 +257,28 @@ class TableEncoder:
         values = self.in_user_order(values)
         slopes = np.tile(self._log_slopes, (len(values), 1))
         for j, column, domain in self._bent():
-            slopes[:, j] += domain.log_slope(values[:, j], column)
+            if not column.is_context:
+                slopes[:, j] += domain.log_slope(values[:, j], column)
         return slopes
 
-    def decode(self, values):
+    def decode(self, values, given=None):
         """Cells in the columns' own units, in the user's order.
 
         Parameters
         ----------
         values : ndarray of shape (n, n_columns)
             Encoded cells in the model's order.
+        given : RawTable, default=None
+            Whose context it is; None for none.
 
         Returns
         -------
         cells : ndarray of shape (n, n_columns)
             float64, or object where a column's levels are no numbers.
         """
-        return stacked(self.columns_, self._decoded(values))
+        return stacked(self.columns_, self._decoded(values, given))
 
-    def _decoded(self, values, rounded=False):
+    def _decoded(self, values, given=None, rounded=False):
         """Cells of each column in its own unit; list of ndarray of shape (n,)."""
         values = self.in_user_order(values)
         for j, column, domain in self._bent():
@@ -275,6 +294,8 @@ class TableEncoder:
             elif rounded and domain.is_whole(column):
                 of_column = np.rint(of_column)
             own.append(_from_origin(of_column, column.origin))
+        for j in self.context_:
+            own[j] = np.full(len(values), np.nan) if given is None else given.cells(j)
         return own
 
     def in_container(self, cells, index=None):
@@ -285,7 +306,7 @@ class TableEncoder:
         """Cells of each column as the kind of table that was fitted."""
         if not self._is_frame:
             return stacked(self.columns_, own)
-        header = self._header
+        header = self.header
         return as_frame(self.columns_, own, header=header, index=index, observed=observed)
 
     def in_user_order(self, by_column):
@@ -316,13 +337,20 @@ class TableEncoder:
         observed = ~np.isnan(raw.values)
         own = [
             np.where(observed[:, j], raw.cells(j), guesses)
-            for j, guesses in enumerate(self._decoded(values, rounded=True))
+            for j, guesses in enumerate(self._decoded(values, raw, rounded=True))
         ]
         return self._contained(own, index, observed)
 
-    def rows(self, values):
-        """Rows in the container that was fitted, of cells as the model encodes them."""
-        return self._contained(self._decoded(values, rounded=True), None)
+    def rows(self, values, given=None):
+        """Rows in the container that was fitted, of cells as the model encodes them.
+
+        Parameters
+        ----------
+        values : ndarray of shape (n, n_columns)
+        given : RawTable, default=None
+            Whose context it is; None for none.
+        """
+        return self._contained(self._decoded(values, given, rounded=True), None)
 
     def expected(self, raw, cells, index=None):
         """Lay out what is expected of each cell beside how sure that is.
@@ -353,6 +381,8 @@ class TableEncoder:
         }
         parts, keys = [], []
         for j, (column, domain) in enumerate(zip(self.columns_, self._domains, strict=True)):
+            if column.is_context:
+                continue
             fields = ("lower", "upper") if domain.has_interval else ("probability",)
             parts.append(expected.iloc[:, j])
             for field_ in fields:

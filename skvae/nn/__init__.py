@@ -10,6 +10,7 @@ from .layers import ACTIVATIONS, MLP, Linear, linear
 from .likelihoods import (
     Bernoulli,
     Categorical,
+    Context,
     Gaussian,
     Heteroscedastic,
     HeteroscedasticStudentT,
@@ -70,6 +71,7 @@ __all__ = [
     "VAE",
     "Bernoulli",
     "Categorical",
+    "Context",
     "DiagonalGaussian",
     "DiagonalNormal",
     "Elbo",

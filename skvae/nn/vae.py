@@ -68,7 +68,8 @@ class VAE(nn.Module):
         self.likelihood = likelihood
         self.encoder = MLP(likelihood.n_features, hidden_layer_sizes, activation, generator)
         self.posterior = posterior(self.encoder.n_outputs, latent_dim, generator=generator)
-        hidden = MLP(latent_dim, hidden_layer_sizes[::-1], activation, generator)
+        n_shown = likelihood.shown.stop - likelihood.shown.start
+        hidden = MLP(latent_dim + n_shown, hidden_layer_sizes[::-1], activation, generator)
         self.decoder = nn.Sequential(
             hidden, linear(hidden.n_outputs, likelihood.n_params, generator)
         )
@@ -85,11 +86,12 @@ class VAE(nn.Module):
         ----------
         model : LinearModel
         """
-        slope, intercept, scale = model.posterior()
+        slope, of_context, intercept, scale = model.posterior()
         k, n_codes = self.latent_dim, len(scale)  # further codes stay standard normal
         n_hidden = self.encoder.n_outputs - self.likelihood.n_features
         slopes = slope.new_zeros(k, self.encoder.n_outputs)
         slopes[:n_codes, n_hidden + self.likelihood.locations()] = slope
+        slopes[:n_codes, n_hidden:][:, self.likelihood.shown] = of_context
         further = (0, k - n_codes)
         self.posterior.start(slopes, pad(intercept, further), pad(scale, further, value=1.0))
         self.likelihood.start(self.decoder[-1].weight, self.decoder[-1].bias, model, k)
@@ -106,14 +108,31 @@ class VAE(nn.Module):
         """p(z) under the present weights."""
         return self.prior(self.encode)
 
-    def elbo(self, q, p, x, observed, eps):
+    def decode(self, z, x, visible):
+        """Decode latent codes, given the visible cells of the context.
+
+        Parameters
+        ----------
+        z : Tensor of shape (..., n, latent_dim)
+        x, visible : Tensor of shape (n, n_columns)
+
+        Returns
+        -------
+        params : Tensor of shape (..., n, n_params)
+        """
+        if self.likelihood.shown.stop == self.likelihood.shown.start:
+            return self.decoder(z)
+        context = self.likelihood.context(x, visible)
+        return self.decoder(torch.cat([z, context.expand(*z.shape[:-1], -1)], dim=-1))
+
+    def elbo(self, q, p, x, observed, visible, eps):
         """Terms of the evidence lower bound for given noise.
 
         Parameters
         ----------
         q, p : Distribution
             Posterior of each row and prior.
-        x, observed : Tensor of shape (n, n_columns)
+        x, observed, visible : Tensor of shape (n, n_columns)
         eps : Tensor of shape (..., n or 1, latent_dim)
             Standard normal noise.
 
@@ -122,12 +141,14 @@ class VAE(nn.Module):
         terms : Elbo
         """
         z = q.transport(eps)
-        log_prob = self.likelihood.log_prob(self.decoder(z), x, observed)
+        log_prob = self.likelihood.log_prob(self.decode(z, x, visible), x, observed)
         return Elbo(log_prob, q.log_prob(z) - p.log_prob(z), z)
 
     def forward(self, x, observed, visible, eps):
         """`elbo` with the posterior of the visible cells and the model's prior."""
-        return self.elbo(self.infer(x, visible), self.prior_distribution(), x, observed, eps)
+        return self.elbo(
+            self.infer(x, visible), self.prior_distribution(), x, observed, visible, eps
+        )
 
     def sample_prior(self, n, generator):
         """Draw n latent points from p(z); (n, latent_dim)."""

@@ -1,5 +1,7 @@
 """The gradient written out is that of autograd, for every family, holes or not."""
 
+from functools import partial
+
 import pytest
 import torch
 
@@ -7,12 +9,24 @@ from skvae._engine.kernel import kernel_for
 from skvae._engine.kernel.priors import PRIORS as WRITTEN_OUT
 from skvae._engine.step import noise
 from skvae._table import Column
-from skvae.nn import LIKELIHOODS, POSTERIORS, PRIORS, VAE, JointLikelihood, LightStudentT, Objective
+from skvae.nn import (
+    LIKELIHOODS,
+    POSTERIORS,
+    PRIORS,
+    VAE,
+    Context,
+    JointLikelihood,
+    LightStudentT,
+    Objective,
+)
 
 FAMILIES = LIKELIHOODS | {"light_student_t": LightStudentT}
 MIXED = ["gaussian", "spike_slab", "bernoulli", "categorical", "negative_binomial"]
+# The others are given these.
+GIVEN = [["given gaussian"], ["given categorical", "given ordinal"], ["given categorical"] * 2]
 CASES = [([name], (8,), "full_mixture") for name in FAMILIES]
 CASES += [(["categorical"] * 3, (8,), "full_mixture")]
+CASES += [(["gaussian", "bernoulli", *given], (8,), "full_mixture") for given in GIVEN]
 CASES += [(MIXED, hidden, prior) for hidden in ((), (8,), (7, 5)) for prior in WRITTEN_OUT]
 
 
@@ -27,13 +41,16 @@ def build(families, hidden_layer_sizes, prior, activation="silu", posterior="dia
     x = torch.randint(3, (60, 2 * len(families)), generator=generator).double()
     x[:, 0] += torch.randn(60, generator=generator).abs() * (len(families) == 1)
     x = x.round() if FAMILIES[families[0]].domain != "real" else x
-    are_flags = [FAMILIES[name].domain == "binary" for name in families for _ in range(2)]
+    own = [FAMILIES[name.removeprefix("given ")] for name in families]
+    are_flags = [family.domain == "binary" for family in own for _ in range(2)]
     x[:, are_flags] = x[:, are_flags].clamp(max=1)
     observed = torch.rand(x.shape, generator=generator) < 0.8
+    blocks = [
+        (partial(Context, family) if name.startswith("given") else family, [columns[i % 3]] * 2)
+        for i, (name, family) in enumerate(zip(families, own, strict=True))
+    ]
     model = VAE(
-        JointLikelihood(
-            [(FAMILIES[name], [columns[i % 3]] * 2) for i, name in enumerate(families)]
-        ),
+        JointLikelihood(blocks),
         latent_dim=3,
         hidden_layer_sizes=hidden_layer_sizes,
         activation=activation,
@@ -56,9 +73,11 @@ def test_the_gradient_is_that_of_autograd(families, hidden, prior, has_holes, be
     drawn = noise(model, x, observed, 0.5, torch.Generator().manual_seed(1))
     terms = model(x, *drawn)
     Objective(beta=beta, trimming=trimming).loss(terms).backward()
-    expected = [weight.grad for weight in model.parameters()]
-    for weight in model.parameters():
-        weight.grad = torch.zeros_like(weight)
+    expected = []
+    for weight in model.parameters():  # those of the noise of what is given have none
+        zeros = torch.zeros_like(weight)
+        expected.append(zeros if weight.grad is None else weight.grad)
+        weight.grad = zeros.clone()
     elbo = kernel_for(model)(x, *drawn, beta=beta, trimming=trimming)
     torch.testing.assert_close(elbo, terms.log_weight().detach(), rtol=1e-10, atol=1e-10)
     for weight, slope in zip(model.parameters(), expected, strict=True):

@@ -52,6 +52,7 @@ class Kernel:
         self._encoder, self._decoder = _Network(model.encoder), _Network(model.decoder[0])
         self._head, self._output = _Layer(model.posterior.head), _Layer(model.decoder[-1])
         self.widest = max(max(weight.shape, default=1) for weight in model.parameters())
+        self._shown = model.likelihood.shown
         self._least_scale = model.posterior.smallest_scale
 
     @torch.no_grad()
@@ -78,7 +79,7 @@ class Kernel:
         loc, raw = self._head.forward(seen).chunk(2)
         s = softplus(raw).add_(self._least_scale)
         z = torch.addcmul(loc, s, eps)
-        inner, decoder = self._decoder.forward(z)
+        inner, decoder = self._decoder.forward(torch.cat([z, features[self._shown]]))
         log_prob, of_noise = self.noise.of(self._output.forward(inner), x)
         log_p, of_prior = prior.of(z)
         # log q(z) = -sum(log s + eps^2 / 2) - k log(2 pi) / 2
@@ -88,15 +89,18 @@ class Kernel:
         share = _shares(elbo, trimming)
         d_params = self.noise.backward(of_noise, -share * observed)
         self._output.backward(inner, d_params)
-        of_z = self._decoder.backward(decoder, self._output.of_inputs(d_params))
-        d_z = of_z() + prior.backward(of_prior, -beta * share)
+        of_decoder = self._decoder.backward(decoder, self._output.of_inputs(d_params))
+        d_z, of_context = of_decoder().split([len(z), features[self._shown].shape[0]])
+        d_z = d_z + prior.backward(of_prior, -beta * share)
         # The draw moves with loc and s, and log q(z) with s alone.
         d_s = d_z * eps - beta * share / s
         d_head = torch.cat([d_z, d_s * raw.sigmoid()])
         self._head.backward(seen, d_head)
         of_seen = self._encoder.backward(encoder, self._head.of_inputs(d_head))
         if self.noise.learns_features:
-            self.noise.features_backward(of_features, of_seen())
+            d_features = of_seen()
+            d_features[self._shown] += of_context
+            self.noise.features_backward(of_features, d_features)
         return elbo
 
     def prior(self):
@@ -126,7 +130,8 @@ class Kernel:
         s, eps = softplus(raw).add_(self._least_scale), eps.unsqueeze(2)
         z = torch.addcmul(loc.unsqueeze(1), s.unsqueeze(1), eps)  # (k, n_draws, n)
         codes = z.flatten(1)
-        inner, _ = self._decoder.forward(codes)
+        context = features[self._shown].unsqueeze(1).expand(-1, *z.shape[1:]).flatten(1)
+        inner, _ = self._decoder.forward(torch.cat([codes, context]))
         params = self._output.forward(inner).unflatten(1, z.shape[1:])
         log_prob, _ = self.noise.of(params, x)
         log_p, _ = prior.of(codes)

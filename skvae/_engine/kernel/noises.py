@@ -15,6 +15,7 @@ from torch.nn.functional import softplus
 from ...nn import (
     Bernoulli,
     Categorical,
+    Context,
     Gaussian,
     Heteroscedastic,
     HeteroscedasticStudentT,
@@ -46,17 +47,12 @@ class Noise:
     """
 
     def __init__(self, likelihood):
-        sized = zip(likelihood.blocks, likelihood.sizes, strict=True)
-        self._blocks = [
-            part
-            for kind, blocks in groupby(sized, key=lambda pair: type(pair[0]))
-            for part in BLOCKS.get(kind, _Other).all_of(blocks)
-        ]
+        self._blocks = _written_out(zip(likelihood.blocks, likelihood.sizes, strict=True))
         self._sizes = [block.n_columns for block in self._blocks]
         self._n_outputs = [block.n_outputs for block in self._blocks]
         self._n_features = [block.n_features for block in self._blocks]
         self.learns_features = any(block.learns_features for block in self._blocks)
-        self.is_written_out = all(type(block) in BLOCKS for block in likelihood.blocks)
+        self.is_written_out = all(block.is_written_out for block in self._blocks)
 
     def features(self, x, visible):
         """Features of all columns, and what their gradient needs; (d, n) -> (n_features, n)."""
@@ -84,6 +80,12 @@ class Noise:
         parts = zip(self._blocks, kept, weight.split(self._sizes), strict=True)
         slopes = [block.backward(own, part) for block, own, part in parts]
         return _above_each_other(slopes)
+
+
+def _written_out(sized):
+    """Arithmetic of blocks, each with the number of its columns; some are taken together."""
+    groups = groupby(sized, key=lambda pair: type(pair[0]))
+    return [part for kind, blocks in groups for part in BLOCKS.get(kind, _Other).all_of(blocks)]
 
 
 class _Shared:
@@ -125,7 +127,7 @@ SCALES = {SharedScale: _Shared, PredictedScale: _Predicted}
 class _Block:
     """What the written-out blocks share: features that nothing is learned of."""
 
-    learns_features = False
+    learns_features, is_written_out = False, True
 
     def __init__(self, block, n_columns):
         self._block, self.n_columns = block, n_columns
@@ -242,7 +244,7 @@ class _Levels:
     below each other, and only what sums over those of a column goes block by block.
     """
 
-    learns_features = True
+    learns_features = is_written_out = True
 
     def __init__(self, blocks):
         self._blocks, sizes = zip(*blocks, strict=True)
@@ -321,10 +323,33 @@ class _Levels:
         return x.long().minimum(self._last)
 
 
+class _Context:
+    """Cells that are shown and have the density 1; of features, the arithmetic of others."""
+
+    n_outputs = 0
+
+    def __init__(self, shown):
+        self.n_columns, self.n_features = shown.n_columns, shown.n_features
+        self.learns_features = shown.learns_features
+        self.is_written_out = shown.is_written_out
+        self.features, self.features_backward = shown.features, shown.features_backward
+
+    @classmethod
+    def all_of(cls, blocks):
+        """Parts for all (block, number of its columns)."""
+        return [cls(part) for part in _written_out((block.shown_by, c) for block, c in blocks)]
+
+    def of(self, outputs, x):
+        return outputs.new_zeros(self.n_columns, *outputs.shape[1:]), outputs
+
+    def backward(self, outputs, weight):
+        return torch.zeros_like(outputs)
+
+
 class _Other(_Block):
     """Any other block, by torch's modules and autograd."""
 
-    learns_features = True
+    learns_features, is_written_out = True, False
 
     def features(self, x, visible):
         with torch.enable_grad():  # something may be learned
@@ -372,4 +397,5 @@ BLOCKS = {
     SpikeSlab: _SpikeSlab,
     Bernoulli: _Bernoulli,
     Categorical: _Levels,
+    Context: _Context,
 }

@@ -1,6 +1,7 @@
 """Noise models p(x_j | z): one class a family of columns."""
 
 from .base import Likelihood
+from .context import Context
 from .counts import NegativeBinomial, Poisson, ZeroInflated
 from .joint import JointLikelihood, LinearModel
 from .levels import Bernoulli, Categorical, Ordinal, Smoothed
@@ -19,6 +20,7 @@ from .numbers import (
 __all__ = [
     "Bernoulli",
     "Categorical",
+    "Context",
     "Gaussian",
     "Heteroscedastic",
     "HeteroscedasticStudentT",

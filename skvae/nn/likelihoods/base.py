@@ -50,6 +50,8 @@ class Likelihood(nn.Module):
     has_location : bool
         Whether the first feature of a cell and the first output of its column are a
         location in the column's unit: then a model can begin as a linear one.
+    is_scored : bool
+        Whether its cells have a density, or the others are given them.
     scale_floor : float
         Smallest scale of the noise in the column's unit, of families that have one.
     """
@@ -59,6 +61,7 @@ class Likelihood(nn.Module):
     n_params = 1
     robust: type | None = None
     has_location = False
+    is_scored = True
     scale_floor = 0.0
 
     def __init__(self, columns):

@@ -1,7 +1,7 @@
 """The noise models of all columns, and a linear model that they begin at."""
 
 from functools import partial
-from itertools import accumulate
+from itertools import accumulate, compress
 from typing import NamedTuple
 
 import torch
@@ -13,7 +13,7 @@ __all__ = ["JointLikelihood", "LinearModel"]
 
 
 class LinearModel(NamedTuple):
-    """Factor analysis: ``x = mean + loadings @ z + scale * noise``, all of them normal.
+    """Factor analysis: ``x = mean + effects @ c + loadings @ z + scale * noise``, given c.
 
     The loadings are turned so that ``loadings.T @ diag(scale**-2) @ loadings`` is diagonal,
     and with it the covariance of z given x.
@@ -23,18 +23,21 @@ class LinearModel(NamedTuple):
     mean, scale : Tensor of shape (n_located,)
         In the columns' units.
     loadings : Tensor of shape (n_located, k)
+    effects : Tensor of shape (n_located, n_context)
+        What the features of the context add to the mean.
     """
 
     mean: torch.Tensor
     scale: torch.Tensor
     loadings: torch.Tensor
+    effects: torch.Tensor
 
     def posterior(self):
-        """Slope (k, n_located), intercept and scale (k,) of z given x."""
+        """Slope (k, n_located), that of the context, intercept and scale (k,) of z given x."""
         precise = self.loadings / self.scale.square().unsqueeze(-1)
         variance = 1 / (1 + (self.loadings * precise).sum(0))
         slope = variance.unsqueeze(-1) * precise.T
-        return slope, -slope @ self.mean, variance.sqrt()
+        return slope, -slope @ self.effects, -slope @ self.mean, variance.sqrt()
 
 
 class _Place(NamedTuple):
@@ -62,6 +65,10 @@ class JointLikelihood(nn.Module):
         Width of the encoder's input.
     n_params : int
         Width of the decoder's output.
+    n_scored : int
+        Columns that have a density.
+    shown : slice
+        Features of the others, the context, which the decoder sees, too.
     """
 
     def __init__(self, families, scale_floor=None):
@@ -73,7 +80,21 @@ class JointLikelihood(nn.Module):
                 block.scale_floor = scale_floor
         self._param_sizes = [b.n_params * c for b, c in zip(self.blocks, self.sizes, strict=True)]
         self.n_params = sum(self._param_sizes)
-        self.n_features = sum(b.n_inputs * c for b, c in zip(self.blocks, self.sizes, strict=True))
+        widths = [b.n_inputs * c for b, c in zip(self.blocks, self.sizes, strict=True)]
+        self.n_features = sum(widths)
+        are_given = [not block.is_scored for block in self.blocks]
+        self.n_scored = sum(self.sizes) - sum(compress(self.sizes, are_given))
+        first = are_given.index(True) if any(are_given) else len(widths)
+        start = sum(widths[:first])
+        self._shown = start, start + sum(compress(widths, are_given))
+
+    @property
+    def shown(self):
+        return slice(*self._shown)
+
+    def context(self, x, visible):
+        """Join what the decoder sees of cells; (..., n_columns) -> (..., n_context)."""
+        return self.featurize(x, visible)[..., self.shown]
 
     def featurize(self, x, visible):
         """Join the encoder's features; a cell that is not visible gives zeros.
@@ -154,17 +175,19 @@ class JointLikelihood(nn.Module):
         Parameters
         ----------
         weight : Tensor of shape (n_params, n_inputs)
-            Of the decoder's last layer, whose last inputs are the latent code.
+            Of the decoder's last layer, whose last inputs are the latent code and the context.
         bias : Tensor of shape (n_params,)
         model : LinearModel
         latent_dim : int
         """
-        first = weight.shape[1] - latent_dim
+        n_context = model.effects.shape[1]
+        first = weight.shape[1] - n_context - latent_dim
         codes = slice(first, first + model.loadings.shape[1])
         for block, _, params, own in self._places():
             bias[params] = block.start(model.scale[own]).flatten()
             weight[params] = 0.0
             weight[params][:: block.n_params, codes] = model.loadings[own]
+            weight[params][:: block.n_params, weight.shape[1] - n_context :] = model.effects[own]
             bias[params][:: block.n_params] = model.mean[own]
 
     def _places(self):
@@ -182,7 +205,13 @@ class JointLikelihood(nn.Module):
     def _split(self, params):
         """Cut the decoder's output into blocks of (..., c, n_params)."""
         parts = params.split(self._param_sizes, dim=-1)
-        return [p.unflatten(-1, (c, -1)) for p, c in zip(parts, self.sizes, strict=True)]
+        shaped = zip(parts, self.blocks, self.sizes, strict=True)
+        return [
+            part.unflatten(-1, (c, -1))
+            if block.n_params > 0
+            else part.new_zeros(*part.shape[:-1], c, 0)
+            for part, block, c in shaped
+        ]
 
 
 def _mean_over_draws(p, function):
