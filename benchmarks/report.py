@@ -383,6 +383,23 @@ def mixed_section():
     return text
 
 
+def context_section():
+    """Columns as context, as ordinary ones, left out."""
+    frame = pd.DataFrame(read(RESULTS / "context.jsonl"))
+    text = (
+        "## Context\n\n`python benchmarks/context.py --data DIR`: rows that are odd in their "
+        "context alone, and two real tables with columns that may be taken for such; means over "
+        f"{frame['seed'].nunique()} seeds. Nats are of normal rows that were not fitted; those of "
+        '"ordinary" are of more columns.\n'
+    )
+    measures = MEASURES | {"nats": "nats a row"}
+    for trial, part in frame.groupby("trial", sort=False):
+        means = part.groupby("method", sort=False)[list(measures)].mean()
+        means = means.map(lambda value: "" if pd.isna(value) else f"{value:.3f}")
+        text += f"\n{markdown(means.rename(columns=measures).rename_axis(trial))}\n"
+    return text
+
+
 def onnx_section():
     """Difference and time of ONNX graphs beside the estimators."""
     frame = pd.DataFrame(read(RESULTS / "onnx.jsonl")).set_index("table")
@@ -524,6 +541,7 @@ SECTIONS = {
     "scale.jsonl": scale_section,
     "scale_mixed.jsonl": scale_mixed_section,
     "mixed.jsonl": mixed_section,
+    "context.jsonl": context_section,
     "missing.jsonl": missing_section,
     "explanations.jsonl": explanations_section,
     "labels.jsonl": labels_section,
@@ -532,8 +550,8 @@ SECTIONS = {
 }
 # Results of skvae that are older than its defaults.
 OLDER = {
-    *("contamination", "scoring.jsonl", "scale.jsonl", "scale_mixed.jsonl", "mixed.jsonl"),
-    *("missing.jsonl", "explanations.jsonl", "labels.jsonl", "conformal.jsonl", "step.jsonl"),
+    *("contamination", "scale_mixed.jsonl", "mixed.jsonl"),
+    *("missing.jsonl", "explanations.jsonl", "labels.jsonl", "conformal.jsonl"),
 }
 OLDER_NOTE = """
 Measured with earlier defaults: one model in the place of three candidates, of one layer of 512

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from ..nn import DIVERGENCES, POSTERIORS, PRIORS, VAE, JointLikelihood, Objective
-from .start import start
+from .start import follow, start
 from .trial import try_noise, try_out
 
 __all__ = [
@@ -157,6 +157,8 @@ class Recipe(NamedTuple):
         if self.init == "linear":
             floor = DEFAULT_FLOOR if floor is None else floor
             start(model, *examples, NOISE_AT_START * floor, generator, seed)
+        else:
+            follow(model, *examples)
         return model
 
     def objective(self):

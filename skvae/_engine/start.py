@@ -15,7 +15,7 @@ from sklearn.mixture import GaussianMixture
 from ..nn import LinearModel
 from .threads import one_thread, one_thread_of_blas
 
-__all__ = ["factor_analysis", "start"]
+__all__ = ["factor_analysis", "follow", "start"]
 
 
 LARGEST_PRECISE = 64  # columns up to which singular values are not drawn at random
@@ -50,10 +50,9 @@ def start(model, x, observed, scale, generator, seed):
 
 def _start(model, x, observed, scale, generator, seed):
     visible = observed.to(x.dtype)
-    features = model.likelihood.featurize(x, visible).detach().double()
-    located = features[:, model.likelihood.locations()].numpy()
+    located, context = _located(model, x, visible)
     if located.shape[1] > 0:
-        rest, effects = given(located, features[:, model.likelihood.shown].numpy())
+        rest, effects = given(located, context)
         linear = *factor_analysis(rest, model.latent_dim, scale, seed), effects
         model.start(LinearModel(*(torch.tensor(part, dtype=x.dtype) for part in linear)))
     if model.prior.n_normals > 0:
@@ -62,6 +61,22 @@ def _start(model, x, observed, scale, generator, seed):
             codes = q.transport(torch.randn(q.mean.shape, generator=generator, dtype=x.dtype))
             mixture = _mixture(codes.double().numpy(), model.prior.n_normals, seed, generator)
             model.prior.start(*(torch.tensor(part, dtype=x.dtype) for part in mixture))
+
+
+def follow(model, x, observed):
+    """Let a model begin at what the context adds to the columns; parameters as in `start`."""
+    located, context = _located(model, x, observed.to(x.dtype))
+    if located.shape[1] > 0 and context.shape[1] > 0:
+        with one_thread(), one_thread_of_blas():
+            _, effects = given(located, context)
+        model.follow(torch.tensor(effects, dtype=x.dtype))
+
+
+def _located(model, x, visible):
+    """Cells of the columns that have a location, and features of the context."""
+    features = model.likelihood.featurize(x, visible).detach().double()
+    located = features[:, model.likelihood.locations()]
+    return located.numpy(), features[:, model.likelihood.shown].numpy()
 
 
 def given(rows, context):

@@ -375,6 +375,9 @@ class BaseVAE(CallbackSupportMixin, State):
 def _with_context(blocks):
     """Blocks whose context is shown as by its family, and is not scored."""
     return [
-        (partial(Context, family) if columns[0].is_context else family, columns)
+        (
+            partial(Context, family.as_context or family) if columns[0].is_context else family,
+            columns,
+        )
         for family, columns in blocks
     ]

@@ -9,6 +9,7 @@ import pandas as pd
 from .columns import LARGEST, UNIT, Column, EncodedTable, at_positions, index_of
 from .containers import as_frame, stacked
 from .domains import DOMAINS, FARTHEST
+from .misfits import check_cells
 
 __all__ = ["TableEncoder"]
 
@@ -177,19 +178,7 @@ class TableEncoder:
                 f"The columns should be those seen in fit, in the same order: {names}. Got "
                 f"{raw.names} instead."
             )
-        for j, (column, domain) in enumerate(zip(self.columns_, self._domains, strict=True)):
-            fits = raw.kinds[j] in domain.kinds or column.levels  # any level may be unseen
-            values = raw.values[:, j]
-            wrong = domain.excludes(raw, j) if fits else ~np.isnan(values)
-            if wrong.any():
-                row = int(np.argmax(wrong))
-                needs = domain.needs_of_numbers if fits else domain.needs
-                cell = f"{values[row]:g}" if fits else repr(raw.levels[j][int(values[row])])
-                raise ValueError(
-                    f"Column {column.name!r}: the {column.likelihood!r} likelihood needs "
-                    f"{needs}. Got {cell} in row {row}. "
-                    + (_way_out_of_fit(column.name, fits) if is_fitting else _way_out_later(fits))
-                )
+        check_cells(self.columns_, self._domains, raw, is_fitting)
 
     def encode(self, raw):
         """Numbers that the model takes.
@@ -402,16 +391,3 @@ def _from_origin(cells, origin):
     if origin == 0:
         return cells
     return np.array([round(cell) + origin for cell in cells.tolist()], dtype=object)
-
-
-def _way_out_of_fit(name, are_numbers):
-    """Way out for a column of training rows."""
-    if are_numbers:
-        return f"Use likelihoods={{{name!r}: 'gaussian'}}."
-    return f"Use pandas.to_numeric if it is a number, else likelihoods={{{name!r}: 'categorical'}}."
-
-
-def _way_out_later(are_numbers):
-    """Way out for a column of rows to score."""
-    remedy = "Make the cell missing" if are_numbers else "Use pandas.to_numeric"
-    return f"{remedy}, or fit anew with rows of this kind."

@@ -96,6 +96,11 @@ class VAE(nn.Module):
         self.posterior.start(slopes, pad(intercept, further), pad(scale, further, value=1.0))
         self.likelihood.start(self.decoder[-1].weight, self.decoder[-1].bias, model, k)
 
+    @torch.no_grad()
+    def follow(self, effects):
+        """Begin at what the context adds to the locations of columns; (n_located, n_context)."""
+        self.likelihood.follow(self.decoder[-1].weight, effects)
+
     def encode(self, features):
         """q(z | features); (n, n_features) -> batch (n,), event (latent_dim,)."""
         return self.posterior(self.encoder(features))

@@ -21,11 +21,14 @@ from ...nn import (
     HeteroscedasticStudentT,
     LightStudentT,
     LogNormal,
+    OneHot,
     PredictedScale,
     SharedScale,
     SpikeSlab,
     StudentT,
 )
+from .layout import above_each_other, beside, by_column
+from .levels import Levels
 from .priors import HALF_LOG_TAU
 
 __all__ = ["Noise"]
@@ -58,7 +61,7 @@ class Noise:
         """Features of all columns, and what their gradient needs; (d, n) -> (n_features, n)."""
         parts = zip(self._blocks, x.split(self._sizes), visible.split(self._sizes), strict=True)
         features = [block.features(cells, shown) for block, cells, shown in parts]
-        return _above_each_other([feature for feature, _ in features]), [own for _, own in features]
+        return above_each_other([feature for feature, _ in features]), [own for _, own in features]
 
     def features_backward(self, kept, slope):
         """Write the gradients of what turns cells into features."""
@@ -73,13 +76,13 @@ class Noise:
             block.of(output, cell)
             for block, output, cell in zip(self._blocks, outputs, cells, strict=True)
         ]
-        return _above_each_other([log_prob for log_prob, _ in parts]), [own for _, own in parts]
+        return above_each_other([log_prob for log_prob, _ in parts]), [own for _, own in parts]
 
     def backward(self, kept, weight):
         """Gradient of the outputs of the sum of ``weight * log p``; writes those of the noise."""
         parts = zip(self._blocks, kept, weight.split(self._sizes), strict=True)
         slopes = [block.backward(own, part) for block, own, part in parts]
-        return _above_each_other(slopes)
+        return above_each_other(slopes)
 
 
 def _written_out(sized):
@@ -157,7 +160,7 @@ class _Normal(_Block):
     def of(self, outputs, x):
         params = outputs.unflatten(0, (len(x), -1))
         scale, own = self._scale.of(params)
-        t = (_beside(x, outputs) - params[:, 0]).div_(scale)
+        t = (beside(x, outputs) - params[:, 0]).div_(scale)
         log_prob, kept = self._density(t)
         return log_prob.sub_(scale.log()), (t, scale, own, kept)
 
@@ -167,7 +170,7 @@ class _Normal(_Block):
         pull, pull_t = self._pull(t, rest)
         weight = weight / scale
         d_scale = weight * (pull_t - 1)
-        return _by_column([weight * pull, *self._scale.backward(own, d_scale)])
+        return by_column([weight * pull, *self._scale.backward(own, d_scale)])
 
     def _density(self, t):
         """Log density f of t, and what its slope needs."""
@@ -203,10 +206,10 @@ class _SpikeSlab(_Normal):
 
     def features(self, x, visible):
         (place, _), at_spike = super().features(x, visible), (x == 0).to(x.dtype)
-        return _by_column([place, (at_spike - 0.5) * visible]), None
+        return by_column([place, (at_spike - 0.5) * visible]), None
 
     def of(self, outputs, x):
-        log_odds, at_spike = outputs[1 :: self._block.n_params], _beside(x == 0, outputs)
+        log_odds, at_spike = outputs[1 :: self._block.n_params], beside(x == 0, outputs)
         slab, kept = super().of(outputs, x)
         log_prob = torch.where(at_spike, log_odds, slab) - softplus(log_odds)
         return log_prob, (log_odds, at_spike, kept)
@@ -215,7 +218,7 @@ class _SpikeSlab(_Normal):
         log_odds, at_spike, kept = kept
         d_loc = super().backward(kept, weight * ~at_spike)
         d_log_odds = weight * (at_spike.to(weight.dtype) - log_odds.sigmoid())
-        return _by_column([d_loc, d_log_odds])
+        return by_column([d_loc, d_log_odds])
 
 
 class _Bernoulli(_Block):
@@ -227,7 +230,7 @@ class _Bernoulli(_Block):
     def of(self, outputs, x):
         noise, share = self._block.noise, outputs.sigmoid()
         p = torch.add(share * (1 - noise), noise / 2)
-        is_set = _beside(x == 1, outputs)
+        is_set = beside(x == 1, outputs)
         mass = torch.where(is_set, p, 1 - p)
         return mass.log(), (share, is_set, mass)
 
@@ -235,92 +238,6 @@ class _Bernoulli(_Block):
         share, is_set, mass = kept
         slope = torch.where(is_set, weight, -weight) * (1 - self._block.noise) / mass
         return torch.ops.aten.sigmoid_backward(slope, share)
-
-
-class _Levels:
-    """Levels, smoothed by noise and as if each had been seen once more.
-
-    Columns with equally many codes are a block of the model. Here the codes of all columns stand
-    below each other, and only what sums over those of a column goes block by block.
-    """
-
-    learns_features = is_written_out = True
-
-    def __init__(self, blocks):
-        self._blocks, sizes = zip(*blocks, strict=True)
-        self._shapes = [(c, block.n_codes, -1) for block, c in blocks]
-        self._code_sizes = [block.n_codes * c for block, c in blocks]
-        self._feature_sizes = [block.n_inputs * c for block, c in blocks]
-        self.n_columns, self.n_features = sum(sizes), sum(self._feature_sizes)
-        self.n_outputs = sum(self._code_sizes)
-        # Of each column, (c, 1)
-        n_levels, n_observed = (
-            torch.cat([getattr(block, name) for block in self._blocks]).unsqueeze(1)
-            for name in ("n_levels", "n_observed")
-        )
-        n_codes = [block.n_codes for block, c in blocks for _ in range(c)]
-        n_codes = torch.tensor(n_codes, device=n_levels.device).unsqueeze(1)
-        total = n_observed + n_levels + 1
-        self._n_levels, self._last = n_levels, n_codes - 1
-        self._known, self._least = n_observed / total, 1 / total
-        self._sharing = (n_levels - self._last).clamp_min(1)
-        self._noise = self._blocks[0].noise
-        self._toss = self._noise / n_codes.to(total.dtype)
-        self._first = n_codes.cumsum(0) - n_codes
-        # Of each output
-        self._column = torch.arange(len(n_codes), device=n_codes.device)
-        self._column = self._column.repeat_interleave(n_codes.squeeze(1))
-        every = torch.arange(self.n_outputs, device=n_codes.device).unsqueeze(1)
-        self._code = every - self._first[self._column]
-
-    @classmethod
-    def all_of(cls, blocks):
-        """One part for all (block, number of its columns)."""
-        return [cls(list(blocks))]
-
-    def features(self, x, visible):
-        code = torch.where((x < self._n_levels) & (visible == 1), self._code_of(x), -1)
-        has_code = (code.index_select(0, self._column) == self._code).to(x.dtype)
-        has_code = self._by_block(has_code)
-        features = [
-            torch.bmm(block.embedding.mT, has).flatten(0, 1)
-            for block, has in zip(self._blocks, has_code, strict=True)
-        ]
-        return _above_each_other(features), has_code
-
-    def features_backward(self, has_code, slope):
-        parts = zip(self._blocks, has_code, slope.split(self._feature_sizes), strict=True)
-        for block, has, part in parts:
-            part = part.view(len(has), block.n_inputs, -1)
-            torch.bmm(has, part.mT, out=block.embedding.grad)
-
-    def of(self, outputs, x):
-        flat = [part.softmax(1).flatten(0, 1) for part in self._by_block(outputs.flatten(1))]
-        masses = _above_each_other(flat).view_as(outputs)
-        code = self._code_of(x)
-        place = _beside(self._first + code, outputs)
-        place = place.expand(self.n_columns, *outputs.shape[1:])
-        mass = masses.gather(0, place)
-        # Of the known levels, with those that share a code, and of the rest.
-        share = torch.where(code == self._last, self._known / self._sharing, self._known)
-        share = _beside(share * (x < self._n_levels), outputs)
-        toss, least = _beside(self._toss, outputs), _beside(self._least, outputs)
-        smoothed = torch.addcmul(least, torch.add(toss, mass, alpha=1 - self._noise), share)
-        return smoothed.log(), (masses, mass, place, share / smoothed)
-
-    def backward(self, kept, weight):
-        masses, mass, place, slope = kept
-        # d mass_c / d logit_j = mass_c ([c = j] - mass_j)
-        slope = weight * slope * mass * (1 - self._noise)
-        return (masses * -slope.index_select(0, self._column)).scatter_add_(0, place, slope)
-
-    def _by_block(self, outputs):
-        """Cut (n_outputs, n) into blocks of (c, n_codes, n)."""
-        parts = zip(outputs.split(self._code_sizes), self._shapes, strict=True)
-        return [part.view(shape) for part, shape in parts]
-
-    def _code_of(self, x):
-        return x.long().minimum(self._last)
 
 
 class _Context:
@@ -373,20 +290,6 @@ class _Other(_Block):
         return params.grad.movedim((-2, -1), (0, 1)).flatten(0, 1)
 
 
-def _above_each_other(parts):
-    return parts[0] if len(parts) == 1 else torch.cat(parts)
-
-
-def _by_column(parts):
-    """Stand parts of (c, ...) beside each other column by column; -> (c * n_parts, ...)."""
-    return parts[0] if len(parts) == 1 else torch.stack(parts, 1).flatten(0, 1)
-
-
-def _beside(cells, outputs):
-    """Cells (c, n) as they meet outputs of several draws, (n_outputs, ..., n)."""
-    return cells.view((len(cells),) + (1,) * (outputs.dim() - 2) + (-1,))
-
-
 BLOCKS = {
     Gaussian: _Normal,
     Heteroscedastic: _Normal,
@@ -396,6 +299,7 @@ BLOCKS = {
     HeteroscedasticStudentT: _StudentT,
     SpikeSlab: _SpikeSlab,
     Bernoulli: _Bernoulli,
-    Categorical: _Levels,
+    Categorical: Levels,
+    OneHot: Levels,
     Context: _Context,
 }

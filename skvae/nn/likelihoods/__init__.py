@@ -4,7 +4,7 @@ from .base import Likelihood
 from .context import Context
 from .counts import NegativeBinomial, Poisson, ZeroInflated
 from .joint import JointLikelihood, LinearModel
-from .levels import Bernoulli, Categorical, Ordinal, Smoothed
+from .levels import Bernoulli, Categorical, OneHot, Ordinal, Smoothed
 from .numbers import (
     Gaussian,
     Heteroscedastic,
@@ -30,6 +30,7 @@ __all__ = [
     "LinearModel",
     "LogNormal",
     "NegativeBinomial",
+    "OneHot",
     "Ordinal",
     "Poisson",
     "PredictedScale",

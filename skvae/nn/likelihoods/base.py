@@ -47,6 +47,9 @@ class Likelihood(nn.Module):
     robust : class or None
         Family of the same domain that stands in for this one in the robust member of a
         model; None for itself. A scale that follows the rows follows the outliers too.
+    as_context : class or None
+        Family of the same domain that shows the columns of this one where the others are given
+        them; None for itself.
     has_location : bool
         Whether the first feature of a cell and the first output of its column are a
         location in the column's unit: then a model can begin as a linear one.
@@ -60,6 +63,7 @@ class Likelihood(nn.Module):
     n_inputs = 1
     n_params = 1
     robust: type | None = None
+    as_context: type | None = None
     has_location = False
     is_scored = True
     scale_floor = 0.0

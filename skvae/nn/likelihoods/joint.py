@@ -187,8 +187,21 @@ class JointLikelihood(nn.Module):
             bias[params] = block.start(model.scale[own]).flatten()
             weight[params] = 0.0
             weight[params][:: block.n_params, codes] = model.loadings[own]
-            weight[params][:: block.n_params, weight.shape[1] - n_context :] = model.effects[own]
             bias[params][:: block.n_params] = model.mean[own]
+        self.follow(weight, model.effects)
+
+    def follow(self, weight, effects):
+        """Let the locations of columns begin as what the context adds to them.
+
+        Parameters
+        ----------
+        weight : Tensor of shape (n_params, n_inputs)
+            Of the decoder's last layer, whose last inputs are the context.
+        effects : Tensor of shape (n_located, n_context)
+        """
+        first = weight.shape[1] - effects.shape[1]
+        for block, _, params, own in self._places():
+            weight[params][:: block.n_params, first:] = effects[own]
 
     def _places(self):
         """Where each block of columns that have a location has it; an iterator of Place."""

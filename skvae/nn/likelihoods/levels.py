@@ -1,6 +1,7 @@
 """Noise models of flags and levels."""
 
 import math
+import sys
 
 import torch
 from torch import nn
@@ -10,7 +11,7 @@ from torch.nn.functional import logsigmoid, softplus
 from ..distributions import Levels
 from .base import Likelihood, draw_like
 
-__all__ = ["Bernoulli", "Categorical", "Ordinal", "Smoothed"]
+__all__ = ["Bernoulli", "Categorical", "OneHot", "Ordinal", "Smoothed"]
 
 
 class Bernoulli(Likelihood):
@@ -120,6 +121,18 @@ class Categorical(Smoothed):
 
     def _log_masses(self, params):
         return params.log_softmax(-1)
+
+
+class OneHot(Categorical):
+    """`Categorical` whose embedding is as wide as its codes: each has an effect of its own.
+
+    Shape: (..., c, n_codes) -> batch (..., c).
+    """
+
+    largest_embedding = sys.maxsize
+
+
+Categorical.as_context = OneHot
 
 
 class Ordinal(Smoothed):
