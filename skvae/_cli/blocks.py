@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from .._estimators import largest_discovery, p_values_of, warn_of_detection
+from .._estimators import largest_discovery, offsets_of, p_values_of, warn_of_detection
 from .._files import dialect_of, format_of, read_blocks, read_table_file, writing
 
 __all__ = [
@@ -91,17 +91,19 @@ def by_block(function, detector, keep, source, block_rows):
 
 def scores_of_block(detector, keep, block):
     """Score the rows of a block, and say which are flagged."""
-    scores = -detector.score_samples(known_columns(detector, keep, block))
+    X = known_columns(detector, keep, block)
+    scores = -detector.score_samples(X)
     result = pd.DataFrame({"anomaly_score": scores}, index=block.index)
     if hasattr(detector, "offset_"):
-        result["flagged"] = scores > -detector.offset_
+        result["flagged"] = scores > -offsets_of(detector, X)
     return _together(block[list(keep)], result)
 
 
 def p_values_of_block(detector, keep, block):
     """Score the rows of a block, and give their p-values."""
     result = scores_of_block(detector, keep, block)
-    p_values = p_values_of(detector, -result["anomaly_score"].to_numpy())
+    X = known_columns(detector, keep, block)
+    p_values = p_values_of(detector, X, -result["anomaly_score"].to_numpy())
     return _together(result, pd.DataFrame({"p_value": p_values}, index=block.index))
 
 

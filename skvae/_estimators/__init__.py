@@ -1,10 +1,11 @@
 """Estimators: what users call."""
 
 from .base import BaseVAE
+from .calibrated import offsets_of, p_values_of
 from .calibration import CalibrationWarning, anomaly_average_precision, warn_of_detection
 from .checks import integer
 from .conformal import discoveries, largest_discovery, p_values, threshold
-from .detector import VAEAnomalyDetector, p_values_of
+from .detector import VAEAnomalyDetector
 from .keys import texts_are_levels
 from .settings import check_settings
 from .transformer import VAETransformer
@@ -19,6 +20,7 @@ __all__ = [
     "discoveries",
     "integer",
     "largest_discovery",
+    "offsets_of",
     "p_values",
     "p_values_of",
     "texts_are_levels",

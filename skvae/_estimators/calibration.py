@@ -91,7 +91,7 @@ def scores_by_fold(estimator, X, y, known, n_folds, random_state):
     Returns
     -------
     scores : ndarray of shape (n - known.sum(),)
-        In the order of the folds.
+        In the order of the rows.
     """
     rows = np.flatnonzero(~known)
     n_folds = min(max(n_folds, 3) if len(rows) == 3 else n_folds, len(rows))  # 2 rows for each fit
@@ -109,7 +109,7 @@ def scores_by_fold(estimator, X, y, known, n_folds, random_state):
         warnings.filterwarnings("ignore", "No (cell|hole) |Column .* holds both")
         warnings.simplefilter("ignore", CalibrationWarning)  # no threshold of a fold is kept
         cross_validate(estimator, X, y, cv=splits, scoring=note, error_score="raise")
-    return np.concatenate(scores)
+    return np.concatenate(scores)[np.argsort(np.concatenate(tests))]
 
 
 def known_anomalies(y, n, *, fewest, fewest_others):

@@ -1,6 +1,7 @@
 """Rules for constructor parameters, and one sentence shape for every failure."""
 
 import numbers
+from collections.abc import Hashable
 from typing import NamedTuple
 
 __all__ = [
@@ -9,6 +10,7 @@ __all__ = [
     "constant",
     "either",
     "integer",
+    "is_hashable",
     "kind",
     "mapping",
     "one_of",
@@ -150,6 +152,11 @@ def either(*rules):
 def constant(value):
     """Require None, True or False."""
     return Rule(repr(value), lambda other: other is value, lambda other: True)
+
+
+def is_hashable(value):
+    """Whether a value may be the name of a column."""
+    return isinstance(value, Hashable)
 
 
 def kind(described, is_kind):

@@ -1,31 +1,26 @@
 """VAEAnomalyDetector: what is about anomalies."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.base import OutlierMixin, clone
+from sklearn.base import OutlierMixin
 from sklearn.utils.validation import check_is_fitted
 
-from .._engine import CANDIDATES, by_chunk
-from ..nn import LIKELIHOODS
-from .base import BaseVAE
-from .calibration import known_anomalies, scores_by_fold, warn_of_calibration, warn_of_detection
-from .checks import constant, either, integer, kind, one_of, real
-from .conformal import below_tie, discoveries, n_apart, p_values, threshold
+from .calibrated import Calibrated, offsets_of, p_values_of
+from .calibration import known_anomalies, warn_of_detection
+from .checks import constant, either, integer, is_hashable, kind, one_of, real, sequence
+from .conformal import below_tie, discoveries, threshold
 from .parameters import documented, parameter
-from .queries import as_random_state
 
-__all__ = ["VAEAnomalyDetector", "p_values_of"]
-
-
-_FOLDS = 5  # of a table too small to hold rows out
+__all__ = ["VAEAnomalyDetector"]
 
 
 @documented
 @dataclass(eq=False, repr=False)
-class VAEAnomalyDetector(OutlierMixin, BaseVAE):
+class VAEAnomalyDetector(OutlierMixin, Calibrated):
     """Anomaly detector: a variational autoencoder that scores rows by their ELBO.
 
     The score of a row is a lower bound on the logarithm of its density under the fitted
@@ -42,6 +37,11 @@ class VAEAnomalyDetector(OutlierMixin, BaseVAE):
     n_calibration_ : int
         Calibration rows behind the threshold; 0 if it is a quantile of all rows passed to
         `fit`.
+    calibrated_bound_ : {"elbo", "iwae"}
+        The `bound` that `offset_` and the calibration rows' scores belong to.
+    group_scores_, group_offsets_ : dict of tuple to ndarray, and to float
+        Calibration scores and threshold of each of the `calibration_groups` that has rows enough,
+        by its levels, with None where a cell is missing.
 
     See Also
     --------
@@ -113,6 +113,16 @@ class VAEAnomalyDetector(OutlierMixin, BaseVAE):
         None.
         """,
     )
+    calibration_groups: Sequence[Any] | None = parameter(
+        None,
+        either(constant(None), sequence(kind("a column's name, or position", is_hashable))),
+        """list of column names or None
+        Columns of levels (positions for arrays) by which rows are parted: each group has a
+        threshold and p-values from calibration rows of its own, so that `false_alarm_rate` holds
+        within it. Groups of too few take those of all rows, as a warning says. Needs
+        ``contamination="auto"``.
+        """,
+    )
     use_labels: bool = parameter(
         False,
         kind("a bool", lambda value: isinstance(value, (bool, np.bool_))),
@@ -155,7 +165,8 @@ class VAEAnomalyDetector(OutlierMixin, BaseVAE):
         Returns
         -------
         decision : ndarray of shape (n_samples,)
-            ``score_samples(X) - offset_``.
+            ``score_samples(X) - offset_``; with `calibration_groups` the offset of a row is that
+            of its group.
 
         Raises
         ------
@@ -164,7 +175,7 @@ class VAEAnomalyDetector(OutlierMixin, BaseVAE):
             `offset_` belongs to.
         """
         self._check_bound()
-        return self.score_samples(X) - self.offset_
+        return self.score_samples(X) - offsets_of(self, X)
 
     def predict(self, X: ArrayLike) -> np.ndarray:
         """Label of each row: +1 for normal, -1 for anomalous.
@@ -231,7 +242,7 @@ class VAEAnomalyDetector(OutlierMixin, BaseVAE):
         >>> detector.calibrate(X[300:]).p_values([[9.0, -9.0]]).round(3)
         array([0.005])
         """
-        return p_values_of(self, self.score_samples(X))
+        return p_values_of(self, X, self.score_samples(X))
 
     def detect(self, X: ArrayLike, fdr: float = 0.05) -> np.ndarray:
         """Select the anomalies among some rows with a bounded share of false discoveries.
@@ -298,7 +309,8 @@ class VAEAnomalyDetector(OutlierMixin, BaseVAE):
         """
         check_is_fitted(self)
         self._check("false_alarm_rate", self.false_alarm_rate)
-        scores = np.sort(self.score_samples(X))
+        unsorted = self.score_samples(X)
+        scores = np.sort(unsorted)
         offset = threshold(scores, self.false_alarm_rate)
         if offset is None:
             raise ValueError(
@@ -306,81 +318,15 @@ class VAEAnomalyDetector(OutlierMixin, BaseVAE):
                 f"{int(np.ceil(1 / self.false_alarm_rate)) - 1} calibration rows. Got "
                 f"{len(scores)}. Pass more, or raise false_alarm_rate to 1 / {len(scores) + 1}."
             )
+        rows = self.table_.encode(self._read(X))
+        own = self._groups(rows, unsorted, self.false_alarm_rate, warns=True)
+        self.group_scores_, self.group_offsets_ = own
         self.calibration_scores_, self.n_calibration_ = scores, len(scores)
         self.offset_ = below_tie(offset, scores)
         self.calibrated_bound_ = self.bound
         return self
 
-    def _check_bound(self):
-        check_is_fitted(self)
-        if self.bound != self.calibrated_bound_:
-            raise ValueError(
-                f"The threshold and p-values are for bound={self.calibrated_bound_!r}. Got "
-                f"bound={self.bound!r}: set it back, call calibrate(X_normal), or fit anew."
-            )
-
-    def _outcome(self, trained, training, rows):
-        outcome = super()._outcome(trained, training, rows)
-        members = outcome["members_"]
-        return outcome | self._calibration(self._bound(self._density(members)), members, rows)
-
-    def _calibration(self, bound, members, rows):
-        """Threshold and scores of calibration rows; `bound` scores encoded rows."""
-        scores = np.sort(self._unseen_scores(bound, members, rows))
-        apart, scores = np.split(scores, [n_apart(scores)])
-        by_rate = self.contamination == "auto"
-        share = float(self.false_alarm_rate if by_rate else self.contamination)
-        offset = threshold(scores, share) if by_rate else None
-        own, n_calibration = scores, 0 if offset is None else len(scores)
-        if rows.X is not None and by_rate:
-            warn_of_calibration(scores, apart, share)
-        if offset is None:
-            known = rows.table.take(~rows.anomalous) if by_rate else rows.table
-            own = by_chunk(bound, known)
-            offset = float(np.quantile(own, share))
-        return {
-            "calibration_scores_": scores,
-            "n_calibration_": n_calibration,
-            "offset_": below_tie(offset, own),
-            "calibrated_bound_": self.bound,
-        }
-
-    def _unseen_scores(self, bound, members, rows):
-        """Scores of calibration rows, none by a model that was fitted to them."""
-        too_small = len(rows.held_out) == 0 and self.validation_fraction > 0
-        n_folds = (_FOLDS if too_small else None) if self.cv == "auto" else self.cv
-        n_others = np.sum(~rows.anomalous)
-        if rows.X is None or n_folds is None or n_others < 3:
-            return by_chunk(bound, rows.table.take(rows.held_out))
-        # A fold may lack what decides on a column's noise model.
-        names = {column.name: column.likelihood for column in self.table_.columns_}
-        likelihoods = {
-            key: name if name in LIKELIHOODS else rows.families[name] for key, name in names.items()
-        }
-        kept = next(each for each in members if each.model is not None)
-        recipe = kept.name if kept.name in CANDIDATES else kept.settings
-        fold = (
-            clone(self)
-            .set_callbacks()
-            .set_params(cv=None, likelihoods=likelihoods, members=[recipe])
-        )
-        y = rows.y if self.use_labels else None
-        random_state = as_random_state(self.random_state)
-        return scores_by_fold(fold, rows.X, y, rows.anomalous, n_folds, random_state)
-
     def _known_anomalies(self, y, n, *, fewest, fewest_others):
         if not self.use_labels:
             return super()._known_anomalies(y, n, fewest=fewest, fewest_others=fewest_others)
         return known_anomalies(y, n, fewest=fewest, fewest_others=fewest_others)
-
-
-def p_values_of(detector, scores):
-    """Give what `p_values` gives of rows whose `score_samples` are known."""
-    detector._check_bound()
-    if len(detector.calibration_scores_) == 0:
-        raise ValueError(
-            f"No row calibrates this {type(detector).__name__}, which was fitted with "
-            f"validation_fraction={detector.validation_fraction!r} and cv={detector.cv!r}, or by "
-            "partial_fit. Call calibrate(X_normal), or fit with cv=5."
-        )
-    return p_values(scores, detector.calibration_scores_)

@@ -3,7 +3,7 @@
 import inspect
 import math
 import re
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from numbers import Integral
 from typing import Any
@@ -23,7 +23,18 @@ from ..nn import (
     Posterior,
     Prior,
 )
-from .checks import constant, either, integer, kind, mapping, one_of, real, sequence, size
+from .checks import (
+    constant,
+    either,
+    integer,
+    is_hashable,
+    kind,
+    mapping,
+    one_of,
+    real,
+    sequence,
+    size,
+)
 
 __all__ = ["Parameters", "documented", "parameter", "rules_of"]
 
@@ -77,10 +88,6 @@ def _part(names, base):
         return isinstance(value, type) and issubclass(value, base)
 
     return either(one_of(names), kind(f"a subclass of skvae.nn.{base.__name__}", is_subclass))
-
-
-def _is_hashable(value):
-    return isinstance(value, Hashable)
 
 
 _NOISE = _part(["auto", *LIKELIHOODS], Likelihood)
@@ -183,7 +190,7 @@ class Parameters(BaseEstimator):
     )
     context: Sequence[Any] | None = parameter(
         None,
-        either(constant(None), sequence(kind("a column's name, or position", _is_hashable))),
+        either(constant(None), sequence(kind("a column's name, or position", is_hashable))),
         """list of column names or None
         Columns (positions for arrays) that are reasons and not symptoms: scores are of the
         others given them, log p(x | context). They need not be usual themselves, and `explain`

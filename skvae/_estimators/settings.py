@@ -33,6 +33,11 @@ def check_settings(estimator):
     for part in [*_choices(estimator.likelihoods), estimator.posterior, estimator.prior]:
         if isinstance(part, type):
             _check_part(part)
+    if getattr(estimator, "calibration_groups", None) and estimator.contamination != "auto":
+        raise ValueError(
+            f"calibration_groups={estimator.calibration_groups!r} needs contamination='auto', a "
+            f"rate of false alarms and no share of all rows. Got {estimator.contamination!r}."
+        )
     recipe = Recipe.of(estimator)
     _check_recipe(estimator, recipe)
     if len(estimator.members) == 0:

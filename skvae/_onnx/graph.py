@@ -49,6 +49,11 @@ class Graph(nn.Module):
         self.main = estimator.model_
         self.draws = torch.tensor(estimator.draws_)
         self.bound = BOUNDS[estimator.bound]
+        if getattr(estimator, "group_offsets_", {}):
+            raise ValueError(
+                "Thresholds by group are not written as ONNX. Fit without calibration_groups, or "
+                "use skvae.save."
+            )
         self.offset = getattr(estimator, "offset_", None)
         calibration = getattr(estimator, "calibration_scores_", ())
         self.n_calibration = len(calibration)

@@ -124,7 +124,8 @@ def _facts(scored):
     }
     if scored.threshold is not None:
         facts["rows flagged"] = f"{scored.n_flagged:,} ({percent(scored.n_flagged / n)})"
-        facts["threshold, nats"] = in_nats(scored.threshold)
+        by_group = " (others by group)" if scored.has_groups else ""
+        facts["threshold, nats"] = f"{in_nats(scored.threshold)}{by_group}"
     facts["highest score, nats"] = in_nats(scored.scores.max())
     facts["a normal row, nats"] = in_nats(scored.baseline)
     return facts
@@ -133,7 +134,7 @@ def _facts(scored):
 def _alarms(scored):
     """Rate, false alarms to expect, and thresholds beside the one in force; or None."""
     n, m = len(scored.scores), len(scored.calibration_scores)
-    if scored.threshold is None or m == 0:
+    if scored.threshold is None or m == 0 or scored.has_groups:
         return None
     offsets = {rate: threshold(scored.calibration_scores, rate) for rate in RATES}
     # That many of m + 1 exchangeable rows lie below, this row's own place among them.

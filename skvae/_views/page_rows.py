@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from .._estimators import p_values
+from .._estimators import offsets_of, p_values_of
 from .._table import as_pandas
 from .numbers import exact, hundredths, rounded
 
@@ -30,11 +30,16 @@ class Scored(NamedTuple):
     scores : ndarray of shape (n,)
         In nats, higher for odder rows.
     threshold : float or None
-        Score above which rows are flagged.
+        Score above which rows are flagged, those of groups without a threshold of their own.
+    flagged : bool ndarray of shape (n,), or None
+    p_values : ndarray of shape (n,), or None
+        None without calibration rows.
+    has_groups : bool
+        Whether groups have thresholds of their own.
     calibration_scores : ndarray of shape (m,)
         In ascending order, higher for more normal rows; m may be 0.
     listed : ndarray of shape (n_listed,)
-        Positions of the rows listed, the oddest first.
+        Positions of the rows listed: those flagged, and the others, the oddest first.
     parts : ndarray of shape (n_listed, n_columns + 1)
         Nats above normal by column, and last kl.
     baseline : float
@@ -48,6 +53,9 @@ class Scored(NamedTuple):
     columns: list
     scores: np.ndarray
     threshold: float | None
+    flagged: np.ndarray | None
+    p_values: np.ndarray | None
+    has_groups: bool
     calibration_scores: np.ndarray
     listed: np.ndarray
     parts: np.ndarray
@@ -56,20 +64,13 @@ class Scored(NamedTuple):
 
     @property
     def n_flagged(self):
-        return None if self.threshold is None else int(np.sum(self.scores > self.threshold))
+        return None if self.flagged is None else int(np.sum(self.flagged))
 
     @property
     def odd(self):
         """Positions of the rows that the view of the columns is about."""
         n_odd = self.n_flagged or max(1, round(0.01 * len(self.scores)))
         return self.listed[:n_odd]
-
-    @property
-    def p_values(self):
-        """p-value of each row, or None without calibration rows."""
-        if len(self.calibration_scores) == 0:
-            return None
-        return p_values(-self.scores, self.calibration_scores)
 
     @property
     def told(self):
@@ -82,19 +83,26 @@ class Scored(NamedTuple):
 def score_rows(estimator, X, n_rows):
     """Score a table, and explain its oddest rows."""
     scores = -estimator.score_samples(X)
-    listed = np.argsort(-scores, kind="stable")[:n_rows]
+    offset = getattr(estimator, "offset_", None)
+    calibration_scores = np.asarray(getattr(estimator, "calibration_scores_", ()))
+    flagged = None if offset is None else scores > -offsets_of(estimator, X)
+    rests = np.zeros(len(scores), dtype=bool) if flagged is None else ~flagged
+    listed = np.lexsort([-scores, rests])[:n_rows]
     columns = estimator.table_.columns_
     cells = as_pandas(X)
     if cells is None:
         cells = pd.DataFrame(X).set_axis([column.name for column in columns], axis=1)
     parts, rest = map(np.asarray, estimator.explain(cells.iloc[listed], return_rest=True))
-    offset = getattr(estimator, "offset_", None)
+    has_p_values = len(calibration_scores) > 0
     return Scored(
         cells=cells,
         columns=columns,
         scores=scores,
         threshold=None if offset is None else -offset,
-        calibration_scores=np.asarray(getattr(estimator, "calibration_scores_", ())),
+        flagged=flagged,
+        p_values=p_values_of(estimator, X, -scores) if has_p_values else None,
+        has_groups=bool(getattr(estimator, "group_offsets_", {})),
+        calibration_scores=calibration_scores,
         listed=listed,
         parts=np.column_stack([parts, rest[:, 0]]),
         baseline=float(rest[0, 1]),

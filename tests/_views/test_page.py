@@ -62,6 +62,7 @@ def mixed(frame):
     rng = np.random.default_rng(0)
     X = frame.assign(**{EVIL: rng.choice([EVIL, "&amp;", '"'], len(frame)), "n": range(len(frame))})
     X.loc[X.index[::7], "b"] = np.nan
+    X.loc[X.index[5], "c"] = 100.0  # the main reason of a row
     return X.rename(index={"row 3": EVIL})
 
 
