@@ -7,6 +7,7 @@ import torch
 from sklearn.exceptions import ConvergenceWarning
 
 from .kernel import kernel_for
+from .step import HIDDEN_CELLS
 
 __all__ = [
     "EVALUATION_SIZE",
@@ -124,10 +125,14 @@ class Monitor:
     def restore_best(self):
         """Give the model the best weights judged, or leave it where nothing judges.
 
-        Those that training started from count too: there may be too few rows to do better.
+        Those that training started from count too: there may be too few rows to do better. But
+        they have not learned to infer hidden cells, which counts as much as whole rows here.
         """
-        start, weights = self._start
-        weights = weights if start > self._best else self._weights
+        (start, of_start), weights = self._start, self._weights
+        if start > self._best:
+            gain = start - self._best + self._with_hidden_cells(of_start)
+            if weights is None or gain > self._with_hidden_cells(weights):
+                weights = of_start
         if weights is not None:
             self._now.copy_(weights)
 
@@ -156,16 +161,26 @@ class Monitor:
             self._schedule.anneal_from(step)
         return True
 
+    def _with_hidden_cells(self, weights):
+        """Held-out ELBO of some weights when the encoder does not see some cells."""
+        self._now.copy_(weights)
+        generator = torch.Generator().manual_seed(0)
+        draws = torch.rand((2, *self._x.shape), generator=generator)
+        visible = (draws[0] >= HIDDEN_CELLS * draws[1, :, :1]).to(self._x.device)
+        return self._held_out_elbo(visible & self._observed)
+
     @torch.no_grad()
-    def _held_out_elbo(self):
+    def _held_out_elbo(self, visible=None):
         if len(self._x) == 0:
             return math.nan
         kernel, observed = self._kernel, self._observed
+        visible = observed if visible is None else visible
         if kernel is None:
-            terms = self._model(self._x, observed, observed, self._eps)
+            terms = self._model(self._x, observed, visible, self._eps)
             return float(terms.log_weight().mean())
+        x, observed, visible = (part.T for part in (self._x, observed, visible))
         eps = self._eps.squeeze(1).T
-        log_prob, minus_kl = kernel.terms(kernel.prior(), self._x.T, observed.T, eps)
+        log_prob, minus_kl = kernel.terms(kernel.prior(), x, observed, visible, eps)
         return float((log_prob.sum(0) + minus_kl).mean())
 
 

@@ -129,7 +129,7 @@ def _by_kernel(kernel, x, observed, eps, device):
 
     def score(block, seen):
         block, seen = block.T.contiguous(), seen.T.contiguous()
-        terms = (kernel.terms(prior, block, seen, part) for part in parts)
+        terms = (kernel.terms(prior, block, seen, seen, part) for part in parts)
         sums = [torch.cat([log_prob.sum(1), minus_kl.sum(0, True)]) for log_prob, minus_kl in terms]
         return sum(sums).T / len(eps)
 

@@ -204,12 +204,14 @@ def test_a_missing_cell_adds_exactly_0():
 def test_codes_and_reconstructions_do_not_depend_on_the_other_rows(posterior):
     model, (x, observed) = build(posterior=posterior), table(n=300)
     codes = latent_means(model, x, observed, "cpu")
-    rows = reconstruct(model, codes, "cpu")
+    rows = reconstruct(model, codes, x, observed, "cpu")
     assert codes.shape == (300, LATENT_DIM)
     assert rows.shape == x.shape
     for part in (slice(7, 8), slice(20, 290), slice(None, None, -1)):
         assert np.array_equal(latent_means(model, x[part], observed[part], "cpu"), codes[part])
-        assert np.array_equal(reconstruct(model, codes[part], "cpu"), rows[part])
+        assert np.array_equal(
+            reconstruct(model, codes[part], x[part], observed[part], "cpu"), rows[part]
+        )
     expected = model.infer(torch.tensor(x), torch.tensor(observed)).mean
     np.testing.assert_allclose(codes, expected, rtol=1e-10, atol=1e-10)
 
@@ -220,7 +222,10 @@ def test_an_empty_table_has_no_scores():
     assert elbo_terms(build(), x[:0], observed[:0], eps, "cpu").shape == (0, x.shape[1] + 1)
     assert importance_bound(build(), x[:0], observed[:0], eps, "cpu").shape == (0,)
     assert latent_means(build(), x[:0], observed[:0], "cpu").shape == (0, LATENT_DIM)
-    assert reconstruct(build(), np.empty((0, LATENT_DIM)), "cpu").shape == (0, x.shape[1])
+    assert reconstruct(build(), np.empty((0, LATENT_DIM)), x[:0], x[:0] == 0, "cpu").shape == (
+        0,
+        x.shape[1],
+    )
 
 
 def test_the_importance_weighted_bound_rises_with_the_draws_from_the_elbo():

@@ -7,6 +7,7 @@ import pytest
 from common import CONTINUOUS, SMALL, WEIGHTS, all_scores, in_domain
 from sklearn.datasets import load_breast_cancer
 from sklearn.exceptions import NotFittedError
+from sklearn.linear_model import LinearRegression
 from sklearn.metrics import roc_auc_score
 
 from skvae import VAEAnomalyDetector, VAETransformer
@@ -195,6 +196,21 @@ def test_more_rows_than_the_memory_holds_are_not_drawn(table):
         model.sample(2**50)
     drawn = model.sample(70_000, random_state=0)  # some at a time
     assert len(np.unique(drawn, axis=0)) == 70_000
+
+
+def test_hidden_cells_are_inferred_though_training_starts_at_the_best_density():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(3_000, 1)) * np.linspace(1, 2, 6) + 0.3 * rng.normal(size=(3_000, 6))
+    settings = {"members": ["cautious"], "robust_weight": 0, "random_state": 0}
+    model = VAETransformer(likelihoods="gaussian", **settings).fit(X[:2_600])
+    for j in range(6):
+        others = np.delete(np.arange(6), j)
+        regression = LinearRegression().fit(X[:2_600, others], X[:2_600, j])
+        holed = X[2_600:].copy()
+        holed[:, j] = np.nan
+        guesses = model.impute(holed)[:, j], regression.predict(holed[:, others])
+        error, least = (np.mean((guess - X[2_600:, j]) ** 2) for guess in guesses)
+        assert error < least + 0.05 * X[:, j].var()
 
 
 # Columns of which nothing is known, and tables of Arrow.

@@ -108,14 +108,15 @@ class Kernel:
         return PRIORS[type(self.model.prior)](self.model.prior)
 
     @torch.no_grad()
-    def terms(self, prior, x, observed, eps):
-        """Terms of the ELBO of rows whose observed cells the encoder sees.
+    def terms(self, prior, x, observed, visible, eps):
+        """Terms of the ELBO of rows.
 
         Parameters
         ----------
         prior : object
             What `prior` returned.
-        x, observed : Tensor of shape (n_columns, n)
+        x, observed, visible : Tensor of shape (n_columns, n)
+            Cells, and which are there, and which the encoder sees.
         eps : Tensor of shape (latent_dim, n_draws)
             Standard normal noise, the same for all rows.
 
@@ -125,7 +126,7 @@ class Kernel:
             0 where a cell is not observed.
         minus_kl : Tensor of shape (n_draws, n)
         """
-        features, _ = self.noise.features(x, observed)
+        features, _ = self.noise.features(x, visible)
         loc, raw = self._head.forward(self._encoder.forward(features)[0]).chunk(2)
         s, eps = softplus(raw).add_(self._least_scale), eps.unsqueeze(2)
         z = torch.addcmul(loc.unsqueeze(1), s.unsqueeze(1), eps)  # (k, n_draws, n)
