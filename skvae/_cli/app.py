@@ -169,6 +169,35 @@ def explain(
     _run("explain", locals())
 
 
+@app.command(
+    epilog="Example: skvae repair model.skvae new.csv -o repaired.csv --keep id --fixed age,sex"
+)
+def repair(
+    model: Model,
+    table: Table,
+    output: Output = "-",
+    fixed: Annotated[
+        list[str], typer.Option(help="Columns that must not change, as a,b; may be repeated.")
+    ] = (),
+    max_cells: Annotated[
+        int | None, typer.Option(min=1, help="Most cells of a row that may change.")
+    ] = None,
+    keep: Keep = (),
+    block_rows: BlockRows = 50_000,
+    input_format: InputFormat = None,
+    output_format: OutputFormat = None,
+    separator: Separator = ",",
+    decimal: Decimal = ".",
+    escape_formulas: EscapeFormulas = False,
+):
+    """Write the nearest normal rows: as few cells as possible of flagged rows changed.
+
+    Which ones stands in the column "changed", and "flagged" says of a row that no change made
+    normal that it still is.
+    """
+    _run("repair", locals())
+
+
 @app.command(epilog="Example: skvae report model.skvae new.csv -o report.html --keep id")
 def report(
     model: Model,

@@ -27,6 +27,7 @@ __all__ = [
     "p_values_of_block",
     "parts_of_block",
     "read",
+    "repaired_block",
     "scores_of_block",
     "select",
     "text_columns",
@@ -113,6 +114,20 @@ def parts_of_block(detector, keep, block):
     scores = parts.sum(axis=1) + rest.sum(axis=1)
     first = pd.DataFrame({"row": block.index, "anomaly_score": scores}, block.index)
     return _together(first, block[list(keep)], parts.add_prefix("nats_"), rest)
+
+
+def repaired_block(detector, keep, block, fixed, max_cells):
+    """Nearest normal rows of a block, which cells were changed, and which rows are flagged yet."""
+    X = known_columns(detector, keep, block)
+    rows, cells = detector.repair(
+        X, fixed=named(fixed, X.columns), max_cells=max_cells, return_cells=True
+    )
+    names = [str(column.name) for column in detector.table_.columns_]
+    rows, cells = pd.DataFrame(rows).set_axis(X.index), np.asarray(cells)
+    rows.columns = names
+    told = [";".join(np.array(names, dtype=object)[row]) for row in cells]
+    extra = {"changed": told, "flagged": detector.predict(rows.set_axis(X.columns, axis=1)) == -1}
+    return _together(block[list(keep)], rows, pd.DataFrame(extra, index=X.index))
 
 
 def _together(*tables):

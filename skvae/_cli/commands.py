@@ -3,6 +3,7 @@
 import json
 import sys
 from collections import Counter, defaultdict
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -24,6 +25,7 @@ from .blocks import (
     p_values_of_block,
     parts_of_block,
     read,
+    repaired_block,
     scores_of_block,
     select,
     text_columns,
@@ -31,7 +33,7 @@ from .blocks import (
 )
 from .demo import demonstrate
 
-__all__ = ["demo", "explain", "export", "fit", "report", "score"]
+__all__ = ["demo", "explain", "export", "fit", "repair", "report", "score"]
 
 
 def fit(table, output, exclude, context, set_, seed, input_format, separator, decimal):
@@ -107,6 +109,31 @@ def explain(
     results = by_block(parts_of_block, load(model), keep, source, block_rows)
     target = Target(output, output_format, separator, decimal, escape_formulas)
     write_blocks(results if top is None else oddest(results, top), target)
+
+
+def repair(
+    model,
+    table,
+    output,
+    fixed,
+    max_cells,
+    keep,
+    block_rows,
+    input_format,
+    output_format,
+    separator,
+    decimal,
+    escape_formulas,
+):
+    """Write the nearest normal rows."""
+    check_output(output, [model, table])
+    detector = load(model)
+    if not hasattr(detector, "repair"):
+        raise ValueError(f"{model} is a {type(detector).__name__}, which flags no rows to repair.")
+    function = partial(repaired_block, fixed=fixed, max_cells=max_cells)
+    source = Source(table, input_format, separator, decimal)
+    results = by_block(function, detector, keep, source, block_rows)
+    write_blocks(results, Target(output, output_format, separator, decimal, escape_formulas))
 
 
 def report(model, table, output, top, keep, input_format, separator, decimal):

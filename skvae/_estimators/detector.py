@@ -9,11 +9,13 @@ from numpy.typing import ArrayLike
 from sklearn.base import OutlierMixin
 from sklearn.utils.validation import check_is_fitted
 
+from .._engine import untouched
 from .calibrated import Calibrated, offsets_of, p_values_of
 from .calibration import known_anomalies, warn_of_detection
 from .checks import constant, either, integer, is_hashable, kind, one_of, real, sequence
 from .conformal import below_tie, discoveries, threshold
 from .parameters import documented, parameter
+from .repair import repaired
 
 __all__ = ["VAEAnomalyDetector"]
 
@@ -286,6 +288,66 @@ class VAEAnomalyDetector(OutlierMixin, Calibrated):
         if not selected.any():
             warn_of_detection(len(p_values), len(self.calibration_scores_), fdr)
         return selected
+
+    @untouched
+    def repair(
+        self,
+        X: ArrayLike,
+        fixed: Sequence[Any] = (),
+        max_cells: int | None = None,
+        return_cells: bool = False,
+    ) -> Any:
+        """Nearest normal rows: as few cells as possible changed until no row is flagged.
+
+        Cells are changed one by one, each time the one whose guess from the row's other cells
+        raises the bound the most, until `decision_function` is at least 0; then those are given
+        back without which it is, too.
+
+        Parameters
+        ----------
+        X : array-like or DataFrame of shape (n_samples, n_features)
+        fixed : sequence of column names, default=()
+            Columns (positions for arrays) that must not change. Context and holes never do.
+        max_cells : int, default=None
+            Most cells of a row that may change; None for all.
+        return_cells : bool, default=False
+            Whether to return which cells were changed, too.
+
+        Returns
+        -------
+        repaired : ndarray or DataFrame of shape (n_samples, n_features)
+            In the container that was fitted, with the index of X if it has one. Rows that are
+            not flagged are as they were. A row that so many cells cannot make normal has all of
+            them changed, and is flagged still.
+        cells : bool ndarray or DataFrame of shape (n_samples, n_features)
+            Only with ``return_cells=True``.
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError, ValueError, TypeError
+            As `decision_function`; and if there is no column that `fixed` names, or max_cells is
+            no integer of at least 1.
+
+        References
+        ----------
+        Mothilal, Sharma and Tan, "Explaining Machine Learning Classifiers through Diverse
+        Counterfactual Explanations", 2020, arXiv:1905.07697, for what such rows are good for.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from skvae import VAEAnomalyDetector
+        >>> x = np.random.RandomState(0).normal(size=(500, 1))
+        >>> X = np.hstack([x, 2 * x, -x]) + 0.1
+        >>> detector = VAEAnomalyDetector(max_steps=300, random_state=0).fit(X)
+        >>> repaired, cells = detector.repair([[1.1, -1.9, -0.9]], return_cells=True)
+        >>> cells
+        array([[False,  True, False]])
+        >>> detector.predict(repaired)
+        array([1])
+        """
+        table, cells = repaired(self, X, fixed, max_cells)
+        return (table, cells) if return_cells else table
 
     def calibrate(self, X: ArrayLike) -> Self:
         """Let given normal rows calibrate p-values and the threshold.

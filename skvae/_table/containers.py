@@ -65,23 +65,16 @@ def as_frame(columns, own, *, header, index=None, observed=None):
 
 def _typed(column, cells, observed):
     """Cells of a column in its dtype, or as they are where that would change an observed one."""
-    if column.is_context:
-        return _given(column, cells)
+    holes = pd.isna(cells)
+    filled = np.where(holes, 0, cells) if column.kind in NUMBERS else cells
+    observed = observed & ~holes
     try:
-        typed = pd.Series(CASTS[column.kind](cells, column.dtype)).astype(column.dtype)
+        typed = pd.Series(CASTS[column.kind](filled, column.dtype)).astype(column.dtype)
         if not observed.any() or _equal(typed.to_numpy(object)[observed], cells[observed]):
-            return typed
+            return typed.mask(holes) if holes.any() else typed
     except (TypeError, ValueError, ArithmeticError, NotImplementedError):  # there is no such cast
         pass
     return pd.Series(cells, dtype=cells.dtype)
-
-
-def _given(column, cells):
-    """Cells of the context in their dtype, with their holes where it has a place for them."""
-    try:
-        return pd.Series(cells, dtype=object).astype(column.dtype)
-    except (TypeError, ValueError):
-        return pd.Series(cells, dtype=cells.dtype)
 
 
 def _equal(cells, others):

@@ -308,8 +308,8 @@ class TableEncoder:
         by_column[:, self.masked_] += terms[:, len(self.order_) :]
         return by_column
 
-    def fill(self, raw, values, index=None):
-        """Put decoded cells into the holes of a table.
+    def fill(self, raw, values, index=None, changed=None):
+        """Put decoded cells into a table.
 
         Parameters
         ----------
@@ -317,18 +317,20 @@ class TableEncoder:
         values : ndarray of shape (n, n_columns)
             Encoded cells in the model's order.
         index : pandas.Index, default=None
+        changed : bool ndarray of shape (n, n_columns), default=None
+            Where: by default in holes.
 
         Returns
         -------
         table : ndarray or DataFrame of shape (n, n_columns)
             In the container that was fitted. Flags and whole numbers are rounded.
         """
-        observed = ~np.isnan(raw.values)
+        kept = ~np.isnan(raw.values) if changed is None else ~changed
         own = [
-            np.where(observed[:, j], raw.cells(j), guesses)
+            np.where(kept[:, j], raw.cells(j), guesses)
             for j, guesses in enumerate(self._decoded(values, raw, rounded=True))
         ]
-        return self._contained(own, index, observed)
+        return self._contained(own, index, kept)
 
     def rows(self, values, given=None):
         """Rows in the container that was fitted, of cells as the model encodes them.
