@@ -8,6 +8,7 @@ import pandas as pd
 from .._estimators import offsets_of, p_values_of
 from .._table import as_pandas
 from .numbers import exact, hundredths, rounded
+from .page_repairs import repairs
 
 __all__ = ["column_views", "page_data", "score_rows"]
 
@@ -44,6 +45,8 @@ class Scored(NamedTuple):
         Nats above normal by column, and last kl.
     baseline : float
         Negative ELBO of a normal row, in nats.
+    repairs : list of (str or None)
+        What to change in the rows listed so that they are normal, in words.
     expected : DataFrame of shape (n_listed, n_columns)
         What the model expects in the cells of the rows listed; missing where that is not
         told.
@@ -60,6 +63,7 @@ class Scored(NamedTuple):
     listed: np.ndarray
     parts: np.ndarray
     baseline: float
+    repairs: list
     expected: pd.DataFrame
 
     @property
@@ -106,6 +110,7 @@ def score_rows(estimator, X, n_rows):
         listed=listed,
         parts=np.column_stack([parts, rest[:, 0]]),
         baseline=float(rest[0, 1]),
+        repairs=repairs(estimator, cells, listed, flagged),
         expected=_expected(estimator, cells.iloc[listed], parts >= 1),
     )
 
@@ -202,6 +207,7 @@ def page_data(scored):
         "scores": hundredths(scored.scores[scored.listed]),
         "pValues": None if p is None else rounded(p[scored.listed], 3),
         "nFlagged": scored.n_flagged,
+        "repairs": scored.repairs,
         "baseline": hundredths([scored.baseline])[0],
         "nTold": told.shape[1],
         "parts": [x for part in parts for x in part],

@@ -111,6 +111,7 @@ function otherCells(row) {
 
 function detailRow(row, span) {
   const cell = element("td", { colspan: span, role: "cell" });
+  if (data.repairs[row]) cell.append(element("p", { class: "repair" }, data.repairs[row]));
   cell.append(element("h3", {}, "Nats above a normal row"), explanationOf(row), ...otherCells(row));
   return element("tr", { class: "detail", role: "row", id: `detail-${row}` }, cell);
 }

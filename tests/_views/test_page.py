@@ -76,6 +76,16 @@ def page(detector, mixed):
     return Page(skvae.report(detector, mixed, title=EVIL))
 
 
+def test_what_to_change_is_told_of_flagged_rows(detector, mixed, page):
+    data, changed = page.data, detector.repair(mixed, return_cells=True)[1]
+    for row, sentence in zip(data["rows"], data["repairs"], strict=True):
+        names = list(mixed.columns[changed.iloc[row]])
+        assert (sentence is not None) == bool(names)
+        for name in names:
+            assert f"{name} from " in sentence
+    assert any(data["repairs"])
+
+
 def test_the_numbers_are_those_of_explain(detector, mixed, page):
     data, both = page.data, detector.explain(mixed, return_rest=True)
     parts = pd.concat(both, axis=1)
