@@ -302,8 +302,8 @@ def step_section():
     return (
         "## The training step\n\n`python benchmarks/step.py`: microseconds of a step by part, two "
         "hidden layers, 20 columns, one thread, on which large matrix products reach "
-        f"{rates['float32']:.0f} GFLOP/s in float32 (sgemm), which trains, and "
-        f"{rates['float64']:.0f} in float64, which scores.\n\n"
+        f"{rates['float32']:.0f} GFLOP/s in float32 (sgemm), which trains and scores the usual "
+        f"parts, and {rates['float64']:.0f} in float64, which scores with a VampPrior.\n\n"
         f"{markdown(pd.DataFrame(rows).set_index('prior'))}\n"
     )
 
