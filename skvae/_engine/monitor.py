@@ -142,7 +142,7 @@ class Monitor:
         if not (math.isfinite(batch_elbo) and self._now.isfinite().all()):
             return False
         self._good = self._now.clone()
-        held_out_elbo = self._held_out_elbo()
+        held_out_elbo = self.held_out_elbo()
         for key, value in zip(self.history, (step, batch_elbo, held_out_elbo), strict=True):
             self.history[key].append(value)
         self.highest = max(self.highest, held_out_elbo)
@@ -167,10 +167,11 @@ class Monitor:
         generator = torch.Generator().manual_seed(0)
         draws = torch.rand((2, *self._x.shape), generator=generator)
         visible = (draws[0] >= HIDDEN_CELLS * draws[1, :, :1]).to(self._x.device)
-        return self._held_out_elbo(visible & self._observed)
+        return self.held_out_elbo(visible & self._observed)
 
     @torch.no_grad()
-    def _held_out_elbo(self, visible=None):
+    def held_out_elbo(self, visible=None):
+        """Mean ELBO of the held-out rows, of which the encoder sees some cells, by default all."""
         if len(self._x) == 0:
             return math.nan
         kernel, observed = self._kernel, self._observed

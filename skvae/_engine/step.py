@@ -20,14 +20,14 @@ GRADIENT_NORM = 10.0  # bound on the gradient's norm, times the root of the colu
 
 
 class AdamW:
-    """Adam with decoupled weight decay, of all weights of a model.
+    """Adam with decoupled weight decay, of weights of a model.
 
     They become parts of one vector, and so do their gradients: a step, and its norm, is then one
     operation each.
 
     Parameters
     ----------
-    model : VAE
+    parameters : iterable of Parameter
 
     Attributes
     ----------
@@ -40,8 +40,8 @@ class AdamW:
     Loshchilov and Hutter, "Decoupled Weight Decay Regularization", 2019, arXiv:1711.05101.
     """
 
-    def __init__(self, model):
-        parameters = list(model.parameters())
+    def __init__(self, parameters):
+        parameters = list(parameters)
         sizes = [parameter.numel() for parameter in parameters]
         self.weights = torch.cat([parameter.detach().flatten() for parameter in parameters])
         self._gradient = torch.zeros_like(self.weights)

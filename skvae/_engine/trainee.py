@@ -7,6 +7,7 @@ import torch
 
 from ..nn import VAE
 from .recipe import Recipe
+from .refit import refit_encoder
 from .training import Training, pass_over
 
 __all__ = ["Trained", "Trainee", "TrainingRows", "at_rest", "tensors"]
@@ -88,16 +89,34 @@ class Trainee(NamedTuple):
         x, observed = rows.judges
         training = self.begin(rows._replace(judges=(x[:0], observed[:0])), seed)
         training.run(range(1, self.recipe.max_steps + 1))
-        return self.end(training)
+        return self.end(training, rows, seed)
 
-    def end(self, training):
+    def end(self, training, rows, seed):
         """Give the model the best weights of a training that was begun here.
+
+        After a training by another objective the encoder is fitted to the ELBO once more.
+
+        Parameters
+        ----------
+        training : Training
+        rows, seed
+            As in `begin`.
 
         Returns
         -------
         trained : Trained
         """
         training.end()
+        recipe, device = self.recipe, rows.fitted[0].device
+        if not (recipe.objective().is_elbo() or training.is_interrupted):
+            refit_encoder(
+                *(self.model, rows.fitted, rows.judges),
+                max_steps=recipe.max_steps,
+                batch_size=recipe.batch_size,
+                learning_rate=recipe.learning_rate_init,
+                hidden_rows=recipe.hidden_rows,
+                generator=torch.Generator(device).manual_seed(seed + 1),
+            )
         return Trained(*self, training.history, training.is_complete)
 
     def pass_over(self, rows, seed, state):

@@ -48,11 +48,14 @@ class Training:
         Rows whose ELBO is to be low.
     hidden_rows : float in [0, 1], default=0.5
         Share of the rows of which the encoder does not see some cells at first.
+    weights : iterable of Parameter, default=None
+        Those that are fitted, by default all; the others need gradients to write to.
     verbose : bool or int, default=0
         Whether to show a progress bar.
 
     Attributes
     ----------
+    max_steps : int
     n_steps : int
         Begun so far.
     is_interrupted : bool
@@ -77,12 +80,13 @@ class Training:
         generator,
         repelled=None,
         hidden_rows=0.5,
+        weights=None,
         verbose=0,
     ):
         self._objective = objective
-        self._max_steps, self._learning_rate = max_steps, learning_rate
+        self.max_steps, self._learning_rate = max_steps, learning_rate
         self._hidden_rows, self._verbose = hidden_rows, verbose
-        self._optimizer = AdamW(model)
+        self._optimizer = AdamW(model.parameters() if weights is None else weights)
         gradient, is_recordable = gradient_of(model, objective, repelled, generator)
         self._step = steps_of(
             self._optimizer, gradient, rows, generator, is_recordable=is_recordable
@@ -111,6 +115,10 @@ class Training:
         """Highest so far, in nats per row and the units of the table's encoding."""
         return self._monitor.highest
 
+    def judge(self):
+        """Held-out ELBO under the weights as they are; NaN where nothing is held out."""
+        return self._monitor.held_out_elbo()
+
     def run(self, steps):
         """Take steps until they or the schedule end, or Ctrl-C does it.
 
@@ -127,7 +135,7 @@ class Training:
         """
         if self.is_complete:
             return
-        shown = {"initial": self.n_steps, "total": self._max_steps, "desc": "fit", "unit": "step"}
+        shown = {"initial": self.n_steps, "total": self.max_steps, "desc": "fit", "unit": "step"}
         try:
             bar = tqdm(steps, disable=not self._verbose, **shown)
             with bar, threads_for(self._n_products):
@@ -211,7 +219,7 @@ def pass_over(
     ValueError
         When the ELBO is no longer a finite number.
     """
-    optimizer = AdamW(model)
+    optimizer = AdamW(model.parameters())
     if optimizer_state is not None:
         optimizer.load_state(optimizer_state)
     gradient, _ = gradient_of(model, objective, repelled, generator)

@@ -245,7 +245,8 @@ class Parameters(BaseEstimator):
         1.0,
         real(0, math.inf, "left"),
         """float
-        Weight of the KL divergence in the objective. Training only: scores have weight 1.
+        Weight of the KL divergence in the objective. Training only: scores have weight 1, and
+        unless it is 1 the encoder is fitted to them once more at the end.
         """,
     )
     capacity: float | None = parameter(

@@ -36,7 +36,7 @@ def race(candidates, rows, seed, verbose, progress, as_if_ended):
     else:
         leader = max(runs, key=lambda run: run.training.held_out_elbo)
         leader.go_on(leader.trainee.recipe.max_steps)
-    return [run.trainee.end(run.training) for run in runs]
+    return [run.trainee.end(run.training, rows, seed) for run in runs]
 
 
 class _Run:

@@ -43,6 +43,10 @@ class Objective(NamedTuple):
         """Whether it is ``beta * KL - log p(x | z)`` of the rows that count, and no more."""
         return self.capacity is None and self.divergence is None
 
+    def is_elbo(self):
+        """Whether it is the ELBO itself, of the rows that count."""
+        return self.is_weighted_elbo() and self.beta == 1
+
     def loss(self, terms, distance=0.0):
         """Compute the loss in nats per row.
 

@@ -33,7 +33,7 @@ def build(device, families):
 
 def weights_after(kind, families, n_steps=6):
     model, rows, generator = build("cuda", families)
-    optimizer = AdamW(model)
+    optimizer = AdamW(model.parameters())
     gradient, _ = gradient_of(model, Objective(), None, generator)
     steps, elbos = kind(optimizer, gradient, rows, generator), []
     for step in range(n_steps):
@@ -57,7 +57,9 @@ def test_replayed_steps_are_those_taken_one_by_one(families):
 def test_on_the_cpu_steps_are_taken_one_by_one(is_recordable):
     model, rows, generator = build("cpu", ["gaussian"])
     gradient, _ = gradient_of(model, Objective(), None, generator)
-    steps = steps_of(AdamW(model), gradient, rows, generator, is_recordable=is_recordable)
+    steps = steps_of(
+        AdamW(model.parameters()), gradient, rows, generator, is_recordable=is_recordable
+    )
     assert type(steps) is _OneByOne
     elbo = steps(torch.arange(64), Objective(), 1e-2, 0.5)
     assert elbo.shape == ()

@@ -1,0 +1,49 @@
+"""The bound given back: an encoder fitted to the ELBO after a training by another objective.
+
+With ``beta != 1``, a capacity or a divergence the encoder is not the one whose bound on log p(x) is
+tightest, and where the KL divergence does not count it may be far from it. Scores are bounds: so
+the encoder is fitted once more, to the model as it is.
+"""
+
+import torch
+
+from ..nn import Objective
+from .training import Training
+
+__all__ = ["refit_encoder"]
+
+SHARE = 0.2  # of the steps of the training before
+
+
+def refit_encoder(model, rows, held_out, *, max_steps, generator, **settings):
+    """Fit encoder and posterior to the ELBO; decoder, noise and prior stay.
+
+    Parameters
+    ----------
+    model : VAE
+        Trained, on the device of the rows.
+    rows, held_out : (x, observed), each a Tensor of shape (n, n_columns)
+    max_steps : int
+        Of the training before.
+    generator : torch.Generator
+    **settings
+        Of `Training`.
+    """
+    parts = [*model.encoder.parameters(), *model.posterior.parameters()]
+    before = [part.detach().clone() for part in parts]
+    training = Training(
+        *(model, rows, held_out),
+        objective=Objective(),
+        max_steps=max(1, round(SHARE * max_steps)),
+        n_iter_no_change=None,
+        generator=generator,
+        weights=parts,
+        **settings,
+    )
+    elbo = training.judge()
+    training.run(range(1, training.max_steps + 1))
+    training.end()
+    if training.judge() < elbo:  # too few rows to do better
+        with torch.no_grad():
+            for part, value in zip(parts, before, strict=True):
+                part.copy_(value)
