@@ -5,26 +5,24 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 from numpy.typing import ArrayLike
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from .._engine import Density, by_chunk, latent_means, tensors, untouched
-from .._table import given_rows, read_table
-from .checks import integer, real
+from .._engine import Density, by_chunk, latent_means, untouched
+from .._table import read_table
+from .checks import real
 from .device import scoring_device
 from .holes import warn_of_empty_rows
 from .parameters import Parameters
 
 __all__ = ["Queries", "as_random_state", "row_labels", "seed_from"]
 
-_ROWS_DRAWN = 65_536  # at a time, as what the decoder says of each takes memory
 BOUNDS = {"elbo": Density.elbo, "iwae": Density.importance_bound}
 
 
 class Queries(Parameters):
-    """Scores, explanations, expectations and draws of a fitted estimator."""
+    """Scores, explanations and expectations of a fitted estimator."""
 
     @untouched
     def score_samples(self, X: ArrayLike) -> np.ndarray:
@@ -213,103 +211,6 @@ class Queries(Parameters):
             As `score_samples`.
         """
         return float(-self.negative_elbo(X).mean())
-
-    @untouched
-    def sample(
-        self,
-        n_samples: int | None = None,
-        random_state: int | np.random.RandomState | None = None,
-        *,
-        context: ArrayLike | None = None,
-    ) -> np.ndarray | pd.DataFrame:
-        """Draw new rows from the main model.
-
-        Parameters
-        ----------
-        n_samples : int, default=None
-            None for one row, or one for each of `context`.
-        random_state : int, RandomState instance or None, default=None
-        context : array-like or DataFrame of shape (n_samples or 1, n_context), default=None
-            Only where columns were fitted as `context`: their cells in the rows drawn, one row
-            for all or one for each. A DataFrame is read by its names, and may have more
-            columns; an array has the columns in the order of the table.
-
-        Returns
-        -------
-        X : ndarray or DataFrame of shape (n_samples, n_features)
-            In the columns' own units; a pandas DataFrame where one, or a polars one, was
-            fitted, with its dtypes. An infrequent level that shares its probability may be
-            drawn, an unseen one is not.
-
-        Raises
-        ------
-        sklearn.exceptions.NotFittedError
-            Before ``fit``.
-        TypeError, ValueError
-            If n_samples is no integer of at least 1, random_state no source of draws, or
-            context not what was fitted.
-        MemoryError
-            If there is no memory for so many rows.
-        """
-        check_is_fitted(self)
-        if n_samples is not None:
-            integer(1).check("n_samples", n_samples, self)
-        self._check("random_state", random_state)
-        given = given_rows(self.table_, context, n_samples)
-        generator = torch.Generator().manual_seed(seed_from(as_random_state(random_state)))
-        model, n_samples = self.model_, len(given.values)
-        cells = np.empty((n_samples, sum(model.likelihood.sizes)))
-        with torch.inference_mode():
-            for start in range(0, n_samples, _ROWS_DRAWN):
-                rows = slice(start, start + _ROWS_DRAWN)
-                x, observed = tensors(self.table_.encode(given.take(rows)), "cpu", torch.float64)
-                z = model.sample_prior(len(x), generator)
-                params = model.decode(z, x, observed.to(x.dtype))
-                cells[rows] = model.likelihood.sample(params, generator).numpy()
-        return self.table_.rows(cells, given)
-
-    @untouched
-    def impute(
-        self,
-        X: ArrayLike,
-        n_draws: int | None = None,
-        random_state: int | np.random.RandomState | None = None,
-    ) -> np.ndarray | pd.DataFrame | list[np.ndarray | pd.DataFrame]:
-        """Fill the holes of a table given the other cells of each row.
-
-        Parameters
-        ----------
-        X : array-like or DataFrame of shape (n_samples, n_features)
-        n_draws : int, default=None
-            How many filled tables to draw from the posterior predictive distribution, the
-            mixture of the members'; None for one, filled by its means, by its modes in
-            columns of levels.
-        random_state : int, RandomState instance or None, default=None
-            Source of the draws.
-
-        Returns
-        -------
-        filled : ndarray or DataFrame of shape (n_samples, n_features), or a list of n_draws such
-            In the container that was fitted, as `sample` gives it, and with the index of X
-            if it has one; observed cells are those of X. A dtype gives way where it has no
-            place for one of them.
-
-        Raises
-        ------
-        sklearn.exceptions.NotFittedError, ValueError, TypeError
-            As `score_samples`, or if n_draws is no integer of at least 1, or random_state no
-            source of draws.
-        """
-        raw = self._read(X)
-        self._check("random_state", random_state)
-        index = row_labels(X)
-        if n_draws is None:
-            return self.table_.fill(raw, self._over(raw, self._density().guess), index)
-        integer(1).check("n_draws", n_draws, self)
-        generator = torch.Generator().manual_seed(seed_from(as_random_state(random_state)))
-        draw = partial(self._density().draw, generator=generator)
-        tables = (self._over(raw, draw) for _ in range(n_draws))
-        return [self.table_.fill(raw, cells, index) for cells in tables]
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -7,10 +7,9 @@ from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted
 
-from .._engine import reconstruct, untouched
+from .._engine import untouched
 from .._table import given_rows
 from .base import BaseVAE
-from .device import scoring_device
 from .parameters import documented
 from .queries import row_labels
 
@@ -104,9 +103,7 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseVAE)
                 f"however: X.shape={codes.shape}"
             )
         given = given_rows(self.table_, context, len(codes))
-        rows = self.table_.encode(given)
-        device = scoring_device(self)
-        means = reconstruct(self.model_, codes, rows.values, rows.observed, device)
+        means = self._decoded(codes, given)
         return self.table_.in_container(self.table_.decode(means, given), row_labels(X))
 
     @property
