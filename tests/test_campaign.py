@@ -57,9 +57,12 @@ def tables(draw):
     return X, rows
 
 
-def check(X, rows, missing, folder):
+def check(X, rows, missing, n_context, by_group, folder):
     """Fit a table and ask everything of some rows; only ValueError and TypeError may be raised."""
-    model = VAEAnomalyDetector(**TINY, missing=missing)
+    context, groups = list(X)[:n_context], list(X)[:1] if by_group else None
+    model = VAEAnomalyDetector(
+        **TINY, missing=missing, context=context or None, calibration_groups=groups
+    )
     try:
         model.fit(X)
     except (ValueError, TypeError):
@@ -71,14 +74,21 @@ def check(X, rows, missing, folder):
     total = -model.negative_elbo(asked)
     sums = -(parts.sum(axis=1) + rest.sum(axis=1)).to_numpy()
     np.testing.assert_allclose(sums, total, rtol=1e-4, atol=1e-4)
-    known = np.delete(np.arange(X.shape[1]), model.table_.unknown_)
+    assert (parts[context] == 0).all(axis=None)
+    known = np.delete(np.arange(X.shape[1]), [*model.table_.unknown_, *model.table_.context_])
     filled = model.impute(asked)
     assert not filled.iloc[:, known].isna().any(axis=None)
     assert_kept(asked, filled)
-    drawn = model.sample(2, random_state=0)
-    assert list(drawn.columns) == list(X.columns)
-    assert not drawn.iloc[:, known].isna().any(axis=None)
+    given = {"context": asked} if context else {}
+    drawn = model.sample(len(asked), random_state=0, **given)
+    like = model.augment(asked, random_state=0)
+    for made in (drawn, like):
+        assert list(made.columns) == list(X.columns)
+        assert not made.iloc[:, known].isna().any(axis=None)
+        assert_kept(asked[context], made[context])
     model.expected(asked)
+    repaired, changed = model.repair(asked, return_cells=True)
+    assert_kept(asked.mask(changed), repaired.mask(changed))
     path = folder / "model.skvae"
     skvae.save(model, path)
     again = skvae.load(path)
@@ -103,23 +113,28 @@ def campaign(n_examples):
     )
 
 
-CASES = (tables(), st.sampled_from(["ignore", "model"]))
+CASES = (
+    tables(),
+    st.sampled_from(["ignore", "model"]),
+    st.sampled_from([0, 0, 1, 2]),
+    st.booleans(),
+)
 
 
 @seed(0)
 @campaign(80)
 @given(*CASES)
-def test_tables_of_every_mix_of_dtypes(tmp_path_factory, table, missing):
+def test_tables_of_every_mix_of_dtypes(tmp_path_factory, table, missing, n_context, by_group):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
-        check(*table, missing, tmp_path_factory.getbasetemp())
+        check(*table, missing, n_context, by_group, tmp_path_factory.getbasetemp())
 
 
 @pytest.mark.slow
 @seed(1)
 @campaign(int(os.environ.get("SKVAE_CAMPAIGN", "400")))
 @given(*CASES)
-def test_many_tables_of_every_mix_of_dtypes(tmp_path_factory, table, missing):
+def test_many_tables_of_every_mix_of_dtypes(tmp_path_factory, table, missing, n_context, by_group):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
-        check(*table, missing, tmp_path_factory.getbasetemp())
+        check(*table, missing, n_context, by_group, tmp_path_factory.getbasetemp())

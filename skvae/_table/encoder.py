@@ -278,13 +278,14 @@ class TableEncoder:
         own = []
         for j, (column, domain) in enumerate(zip(self.columns_, self._domains, strict=True)):
             of_column = cells[:, j]
+            if column.is_context:
+                own.append(np.full(len(values), np.nan) if given is None else given.cells(j))
+                continue
             if domain.levels_of(column) is not None:
                 of_column = at_positions(column.levels, of_column)
             elif rounded and domain.is_whole(column):
                 of_column = np.rint(of_column)
             own.append(_from_origin(of_column, column.origin))
-        for j in self.context_:
-            own[j] = np.full(len(values), np.nan) if given is None else given.cells(j)
         return own
 
     def in_container(self, cells, index=None):
