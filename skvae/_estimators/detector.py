@@ -337,10 +337,11 @@ class VAEAnomalyDetector(OutlierMixin, Calibrated):
         --------
         >>> import numpy as np
         >>> from skvae import VAEAnomalyDetector
-        >>> x = np.random.RandomState(0).normal(size=(500, 1))
-        >>> X = np.hstack([x, 2 * x, -x]) + 0.1
+        >>> rng = np.random.RandomState(0)
+        >>> x = rng.normal(size=(1000, 1))
+        >>> X = np.hstack([x, 2 * x, -x]) + 0.1 * rng.normal(size=(1000, 3))
         >>> detector = VAEAnomalyDetector(max_steps=300, random_state=0).fit(X)
-        >>> repaired, cells = detector.repair([[1.1, -1.9, -0.9]], return_cells=True)
+        >>> repaired, cells = detector.repair([[1.0, -2.0, -1.0]], return_cells=True)
         >>> cells
         array([[False,  True, False]])
         >>> detector.predict(repaired)

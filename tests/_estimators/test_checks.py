@@ -97,6 +97,7 @@ WRONG = {  # constructor parameter -> values out of range, values of a wrong kin
     "max_categories": ([0, -1], [1.5, "all"]),
     "missing": (["drop"], [None, True]),
     "scale_floor": ([0, 1.0, "small"], [None, True]),
+    "context": ([], ["ward", 0, [[0]]]),
     "posterior": (["vamp"], [None, 3]),
     "prior": (["uniform"], [None, 3]),
     "prior_params": ([{"n_parts": 3}, {"n_components": 0}, {"n_components": True}], [3, [1]]),
@@ -122,6 +123,7 @@ WRONG = {  # constructor parameter -> values out of range, values of a wrong kin
     "false_alarm_rate": ([0, 1, -0.1], [None, "0.01"]),
     "use_labels": ([], [None, 1, "yes"]),
     "cv": ([1, 0, "5"], [2.5, True]),
+    "calibration_groups": ([], ["ward", 0, [[0]]]),
 }
 ROWS = [
     (name, value, error)

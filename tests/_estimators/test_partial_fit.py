@@ -65,7 +65,7 @@ CHANGED = {
     **{"latent_dim": 1, "hidden_layer_sizes": (8,), "activation": "tanh", "posterior": "full"},
     **{"prior": "mixture", "prior_params": {"n_components": 3}, "likelihoods": "student_t"},
     **{"min_frequency": 2, "max_categories": 7, "missing": "model", "robust_weight": 0.5},
-    **{"scale_floor": 0.1, "members": ["plain"]},
+    **{"scale_floor": 0.1, "members": ["plain"], "context": [0]},
 }
 
 

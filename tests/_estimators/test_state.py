@@ -21,7 +21,7 @@ def fail(*args, **kwargs):
         (None, {}, np.inf),
         ("skvae._engine.trainee.Training.run", {}, 0.0),
         ("skvae._estimators.base.draws", {}, 0.0),
-        ("skvae._estimators.detector.threshold", {}, 0.0),
+        ("skvae._estimators.calibrated.threshold", {}, 0.0),
     ],
 )
 def test_failed_fit_leaves_the_estimator_as_it_was(

@@ -154,6 +154,7 @@ def test_shared_parameters_have_the_same_words_and_defaults_in_both_estimators()
         for estimator in (VAEAnomalyDetector, VAETransformer)
     )
     assert set(detector) - set(transformer) == {
+        "calibration_groups",
         "contamination",
         "cv",
         "false_alarm_rate",
