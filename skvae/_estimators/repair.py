@@ -10,12 +10,15 @@ from .settings import listed
 
 __all__ = ["repaired"]
 
+_GUESSES = 4  # of a cell, each but the first from a row that has the guess before
+
 
 def repaired(detector, X, fixed, max_cells):
     """Change as few cells of flagged rows as make them normal, one at a time.
 
     Each step changes, in every row that is still flagged, the cell whose guess from the other
     cells raises the row's bound the most. Then cells are given back that need not have changed.
+    Guesses are made several times, each from the row with those before.
 
     Parameters
     ----------
@@ -27,6 +30,11 @@ def repaired(detector, X, fixed, max_cells):
     -------
     table, cells
         As there.
+
+    References
+    ----------
+    Rezende, Mohamed and Wierstra, "Stochastic Backpropagation and Approximate Inference in Deep
+    Generative Models", 2014, arXiv:1401.4082, for the latter.
     """
     flagged = np.flatnonzero(detector.decision_function(X) < 0)
     if max_cells is not None:
@@ -140,5 +148,8 @@ class _Search:
         at_places = np.zeros(rows.values.shape, dtype=bool)
         at_places[:, self._places] = hidden
         seen = rows.observed & ~at_places
-        guesses = self._density.guess(EncodedTable(np.where(seen, rows.values, 0.0), seen))
-        return np.where(at_places, guesses, rows.values)
+        filled = EncodedTable(np.where(seen, rows.values, 0.0), seen)
+        for _ in range(_GUESSES):
+            guesses = self._density.guess(filled)
+            filled = EncodedTable(np.where(at_places, guesses, rows.values), rows.observed)
+        return filled.values

@@ -342,7 +342,8 @@ class TableEncoder:
         given : RawTable, default=None
             Whose context it is; None for none.
         """
-        return self._contained(self._decoded(values, given, rounded=True), None)
+        kept = np.tile(self._are_context, (len(values), 1))
+        return self._contained(self._decoded(values, given, rounded=True), None, kept)
 
     def expected(self, raw, cells, index=None):
         """Lay out what is expected of each cell beside how sure that is.
