@@ -1,6 +1,6 @@
 """The engine: encoded tables in, weights and scores out."""
 
-from .density import Density, by_chunk
+from .density import Density, by_chunk, drawn
 from .members import Member, as_frame, chosen, kept, unseen
 from .monitor import EVALUATION_SIZE, check_convergence
 from .plain import Reader, Writer
@@ -28,6 +28,7 @@ __all__ = [
     "candidate_recipes",
     "check_convergence",
     "chosen",
+    "drawn",
     "draws",
     "kept",
     "latent_means",

@@ -10,7 +10,7 @@ from .cells import expect, guess
 from .score import elbo_terms, importance_bound
 from .trainee import tensors
 
-__all__ = ["Density", "by_chunk"]
+__all__ = ["Density", "by_chunk", "drawn"]
 
 CHUNK_ROWS = 16_384
 
@@ -78,7 +78,7 @@ class Density:
         """Draw encoded cells once from the posterior predictive; ndarray (n, n_columns)."""
         weights, models = zip(*self.members, strict=True)
         with torch.inference_mode():
-            cells = torch.stack([_drawn(model, rows, generator) for model in models])
+            cells = torch.stack([drawn(model, rows, generator) for model in models])
             shares = torch.tensor(weights, dtype=torch.float64)
             chosen = torch.multinomial(shares, cells.shape[1], True, generator=generator)
             return cells[chosen, torch.arange(cells.shape[1])].numpy()
@@ -106,8 +106,11 @@ def by_chunk(function, rows):
     return np.concatenate([function(rows.take(slice(at, at + CHUNK_ROWS))) for at in starts])
 
 
-def _drawn(model, rows, generator):
+def drawn(model, rows, generator, strength=1.0):
+    """Draw encoded cells from the posterior of each row, whose spread is taken so many times."""
     x, observed = tensors(rows, "cpu", torch.float64)
     q = model.infer(x, observed)
     eps = torch.randn(q.mean.shape, generator=generator, dtype=torch.float64)
-    return model.likelihood.sample(model.decode(q.transport(eps), x, observed), generator)
+    return model.likelihood.sample(
+        model.decode(q.transport(strength * eps), x, observed), generator
+    )

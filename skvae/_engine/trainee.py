@@ -87,7 +87,8 @@ class Trainee(NamedTuple):
         trained : Trained
         """
         x, observed = rows.judges
-        training = self.begin(rows._replace(judges=(x[:0], observed[:0])), seed)
+        rows = rows._replace(judges=(x[:0], observed[:0]))
+        training = self.begin(rows, seed)
         training.run(range(1, self.recipe.max_steps + 1))
         return self.end(training, rows, seed)
 

@@ -9,7 +9,7 @@ from ..nn import LIKELIHOODS
 from .base import BaseVAE
 from .calibration import scores_by_fold, warn_of_calibration
 from .conformal import below_tie, n_apart, p_values, threshold
-from .groups import Groups, by_group
+from .groups import Groups
 from .queries import as_random_state
 
 __all__ = ["Calibrated", "offsets_of", "p_values_of"]
@@ -98,10 +98,10 @@ def offsets_of(detector, X):
     """Threshold of each row in nats, or of all; a number or an ndarray of shape (n,)."""
     if not detector.group_offsets_:
         return detector.offset_
-    offsets = np.empty(0)
-    for offset, rows in _by_group(detector, X, detector.offset_, detector.group_offsets_):
-        offsets = np.resize(offsets, len(rows))
-        offsets[rows] = offset
+    groups, codes = _groups_of(detector, X)
+    offsets = np.full(len(codes), detector.offset_)
+    for group, rows in groups.part(codes):
+        offsets[rows] = detector.group_offsets_.get(group, detector.offset_)
     return offsets
 
 
@@ -114,16 +114,16 @@ def p_values_of(detector, X, scores):
             f"validation_fraction={detector.validation_fraction!r} and cv={detector.cv!r}, or by "
             "partial_fit. Call calibrate(X_normal), or fit with cv=5."
         )
-    if not detector.group_scores_:
-        return p_values(scores, detector.calibration_scores_)
-    values = np.empty(len(scores))
-    of_all, of_groups = detector.calibration_scores_, detector.group_scores_
-    for own, rows in _by_group(detector, X, of_all, of_groups):
-        values[rows] = p_values(scores[rows], own)
+    values = p_values(scores, detector.calibration_scores_)
+    if detector.group_scores_:
+        groups, codes = _groups_of(detector, X)
+        for group, rows in groups.part(codes):
+            if group in detector.group_scores_:
+                values[rows] = p_values(scores[rows], detector.group_scores_[group])
     return values
 
 
-def _by_group(detector, X, of_all, of_groups):
+def _groups_of(detector, X):
+    """Find the groups of a fitted detector, and the codes of the rows of a table."""
     groups = Groups(detector.calibration_groups, detector.table_)
-    codes = detector._over(detector._read(X), groups.codes)
-    return by_group(groups, codes, of_all, of_groups)
+    return groups, detector._over(detector._read(X), groups.codes)

@@ -8,7 +8,7 @@ from .calibration import CalibrationWarning
 from .conformal import below_tie, threshold
 from .settings import listed
 
-__all__ = ["Groups", "by_group"]
+__all__ = ["Groups"]
 
 _KINDS = ("boolean", "category", "ordered")
 _UNSEEN = ("unseen",)  # no level is a tuple
@@ -97,26 +97,6 @@ class Groups:
             {group: own[group] for group in enough},
             {group: below_tie(offsets[group], own[group]) for group in enough},
         )
-
-
-def by_group(groups, codes, of_all, of_groups):
-    """Say what each row takes: of its group, or of all rows where that has nothing.
-
-    Parameters
-    ----------
-    groups : Groups
-    codes : int ndarray of shape (n, n_names)
-    of_all : object
-    of_groups : dict of tuple to object
-
-    Yields
-    ------
-    own : object
-    rows : bool ndarray of shape (n,)
-        Those that take it.
-    """
-    for group, rows in groups.part(codes):
-        yield of_groups.get(group, of_all), rows
 
 
 def _level(column, code):

@@ -8,7 +8,7 @@ import torch
 from numpy.typing import ArrayLike
 from sklearn.utils.validation import check_is_fitted
 
-from .._engine import reconstruct, tensors, untouched
+from .._engine import drawn, reconstruct, tensors, untouched
 from .._table import given_rows
 from .checks import integer, real
 from .device import scoring_device
@@ -171,7 +171,11 @@ class Rows(Queries):
         self._check("random_state", random_state)
         generator = torch.Generator().manual_seed(seed_from(as_random_state(random_state)))
         many, index = raw.take(np.tile(np.arange(len(raw.values)), n)), row_labels(X)
-        draw = partial(_near, self.model_, strength=strength, generator=generator)
+
+        def draw(rows):
+            with torch.inference_mode():
+                return drawn(self.model_, rows, generator, strength).numpy()
+
         return self._made(many, self._over(many, draw), index, n)
 
     @untouched
@@ -249,13 +253,3 @@ class Rows(Queries):
         if index is None or not hasattr(rows, "set_axis"):
             return rows
         return rows.set_axis(index.append([index] * (n - 1)))
-
-
-def _near(model, rows, *, strength, generator):
-    """Draw cells from the posteriors of encoded rows."""
-    x, observed = tensors(rows, "cpu", torch.float64)
-    with torch.inference_mode():
-        q = model.infer(x, observed)
-        eps = torch.randn(q.mean.shape, generator=generator, dtype=torch.float64)
-        params = model.decode(q.transport(strength * eps), x, observed)
-        return model.likelihood.sample(params, generator).numpy()
