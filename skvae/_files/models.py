@@ -23,7 +23,7 @@ from .atomic import replacing
 __all__ = ["load", "save"]
 
 
-FORMAT = "5"
+FORMAT = "6"
 ESTIMATORS = {cls.__name__: cls for cls in (VAEAnomalyDetector, VAETransformer)}
 
 

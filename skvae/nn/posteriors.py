@@ -97,7 +97,8 @@ class FullGaussian(_Gaussian):
     r"""Posterior with a full covariance, :math:`N(\mu(x), L(x) L(x)^\top)`.
 
     The head gives the mean, the diagonal of L before a softplus, and the part of L below
-    its diagonal.
+    its diagonal, each row relative to what is on the diagonal: otherwise L would be too near
+    to singular to be solved for where some scales are small.
 
     Shape: (n, n_hidden) -> batch (n,), event (latent_dim,).
 
@@ -117,6 +118,7 @@ class FullGaussian(_Gaussian):
     def forward(self, hidden):
         loc, raw_diagonal, lower = self.head(hidden).split(self.sizes, dim=-1)
         k = loc.shape[-1]
-        diagonal = torch.diag_embed(self.smallest_scale + softplus(raw_diagonal)).flatten(-2)
-        scale_tril = diagonal.index_copy(-1, self.lower[0] * k + self.lower[1], lower)
-        return FullNormal(loc, scale_tril.unflatten(-1, (k, k)))
+        unit = torch.diag_embed(torch.ones_like(loc)).flatten(-2)
+        unit = unit.index_copy(-1, self.lower[0] * k + self.lower[1], lower)
+        scale = self.smallest_scale + softplus(raw_diagonal)
+        return FullNormal(loc, scale.unsqueeze(-1) * unit.unflatten(-1, (k, k)))

@@ -29,6 +29,17 @@ def test_holes_hardly_change_the_ranking():
     assert np.mean(with_holes) == pytest.approx(whole, abs=0.02)
 
 
+def test_a_full_posterior_of_many_codes_is_at_least_as_tight_as_a_diagonal_one():
+    X = load_breast_cancer().data
+    scores = [
+        VAETransformer(posterior=posterior, members=["dense"], max_steps=300, random_state=0)
+        .fit(X)
+        .score(X)
+        for posterior in ("diagonal", "full")
+    ]
+    assert scores[1] > scores[0]
+
+
 @pytest.mark.filterwarnings("ignore:No cell of")
 @pytest.mark.parametrize("likelihood", CONTINUOUS)
 @pytest.mark.filterwarnings("ignore:No cell is observed in")

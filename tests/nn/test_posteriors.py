@@ -93,3 +93,18 @@ def test_weights_come_from_the_generator_alone(name):
     assert torch.equal(weights(1), weights(1))
     assert not torch.equal(weights(1), weights(2))
     assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_scales_of_all_sizes_leave_the_density_of_a_draw_in_float32(generator):
+    k = 30
+    q = POSTERIORS["full"](N_HIDDEN, k, generator=generator).requires_grad_(False)
+    q.head.weight.zero_()
+    q.head.bias[k:] = torch.randn(k * (k + 1) // 2, generator=generator)
+    q.head.bias[k : 2 * k] = torch.linspace(-8, 2, k)  # scales of .01 to 2
+    eps = torch.randn(100, 1, k, generator=generator)
+
+    def log_prob(dtype):
+        density = q.to(dtype)(torch.zeros(1, N_HIDDEN, dtype=dtype))
+        return density.log_prob(density.transport(eps.to(dtype)))
+
+    np.testing.assert_allclose(log_prob(torch.float32), log_prob(torch.float64), rtol=1e-2)
