@@ -6,8 +6,9 @@ import warnings
 import torch
 from sklearn.exceptions import ConvergenceWarning
 
+from ..nn import Elbo
 from .kernel import kernel_for
-from .step import HIDDEN_CELLS
+from .step import HIDDEN_CELLS, distance
 
 __all__ = [
     "EVALUATION_SIZE",
@@ -25,6 +26,7 @@ ANNEALING = 0.4  # share of all steps, at the end, over which it falls to 0
 FALL = 2  # power of the share of the fall still ahead: flat where it ends
 N_EVALUATIONS = 50
 EVALUATION_SIZE = 2048  # held-out rows times draws in one evaluation
+_COMPARED = 512  # draws of them that a divergence is of
 
 
 class Schedule:
@@ -77,6 +79,8 @@ class Monitor:
         Evaluations without a rise after which annealing starts.
     not_before : float
         Step before which it does not, because the learning rate or the objective still rises.
+    objective : Objective
+        What the weights are judged by: the ELBO, or another that training lowers.
     generator : torch.Generator
 
     Attributes
@@ -86,11 +90,14 @@ class Monitor:
         Of the held-out ELBOs; minus infinity where there is none.
     """
 
-    def __init__(self, model, weights, held_out, schedule, patience, not_before, generator):
+    def __init__(
+        self, model, weights, held_out, schedule, patience, not_before, objective, generator
+    ):
         self.history = {"step": [], "train": [], "validation": []}
         self.highest = -math.inf
         self._model, self._now, self._schedule = model, weights, schedule
-        self._kernel = kernel_for(model)
+        self._kernel = kernel_for(model) if objective.divergence is None else None
+        self._objective = objective
         self._patience = math.inf if patience is None or len(held_out[0]) == 0 else patience
         self._not_before = not_before
         self._x, self._observed = (part[:EVALUATION_SIZE] for part in held_out)
@@ -133,8 +140,18 @@ class Monitor:
             gain = start - self._best + self._with_hidden_cells(of_start)
             if weights is None or gain > self._with_hidden_cells(weights):
                 weights = of_start
+                self._warn_of_start()
         if weights is not None:
             self._now.copy_(weights)
+
+    def _warn_of_start(self):
+        if not self._objective.is_elbo():
+            warnings.warn(
+                "No step of the training lowered its objective on held-out rows, and the weights "
+                "that it started from are kept. Lower learning_rate_init or divergence_weight.",
+                ConvergenceWarning,
+                stacklevel=2,
+            )
 
     def _judge(self, step):
         batch_elbo = float(torch.stack(self._batch_elbos).mean())
@@ -142,18 +159,18 @@ class Monitor:
         if not (math.isfinite(batch_elbo) and self._now.isfinite().all()):
             return False
         self._good = self._now.clone()
-        held_out_elbo = self.held_out_elbo()
+        held_out_elbo, worth = self._judged(self._observed)
         for key, value in zip(self.history, (step, batch_elbo, held_out_elbo), strict=True):
             self.history[key].append(value)
         self.highest = max(self.highest, held_out_elbo)
         annealing = self._schedule.is_annealing(step)
         begins_to_fall = annealing and not self._schedule.is_annealing(step - self._every)
         if step == 1:
-            self._start = held_out_elbo, self._good
+            self._start = worth, self._good
         if step <= self._not_before or begins_to_fall:
             self._best = -math.inf  # weights from before then no longer count
-        if held_out_elbo > self._best:
-            self._best, self._n_without_rise = held_out_elbo, 0
+        if worth > self._best:
+            self._best, self._n_without_rise = worth, 0
             self._weights = self._good
             return True
         self._n_without_rise += 1
@@ -162,27 +179,40 @@ class Monitor:
         return True
 
     def _with_hidden_cells(self, weights):
-        """Held-out ELBO of some weights when the encoder does not see some cells."""
+        """Worth of some weights when the encoder does not see some cells."""
         self._now.copy_(weights)
         generator = torch.Generator().manual_seed(0)
         draws = torch.rand((2, *self._x.shape), generator=generator)
         visible = (draws[0] >= HIDDEN_CELLS * draws[1, :, :1]).to(self._x.device)
-        return self.held_out_elbo(visible & self._observed)
+        return self._judged(visible & self._observed)[1]
+
+    def held_out_elbo(self):
+        """Mean ELBO of the held-out rows; NaN where there are none."""
+        return self._judged(self._observed)[0]
 
     @torch.no_grad()
-    def held_out_elbo(self, visible=None):
-        """Mean ELBO of the held-out rows, of which the encoder sees some cells, by default all."""
+    def _judged(self, visible):
+        """Mean ELBO of the held-out rows, and how low the objective is, given visible cells."""
         if len(self._x) == 0:
-            return math.nan
-        kernel, observed = self._kernel, self._observed
-        visible = observed if visible is None else visible
-        if kernel is None:
-            terms = self._model(self._x, observed, visible, self._eps)
-            return float(terms.log_weight().mean())
-        x, observed, visible = (part.T for part in (self._x, observed, visible))
+            return math.nan, math.nan
+        terms = self._terms(visible)
+        elbo = float(terms.log_weight().mean())
+        if self._objective.is_elbo():
+            return elbo, elbo
+        # The same draws from the prior each time.
+        generator = torch.Generator(self._x.device).manual_seed(0)
+        far = distance(self._model, self._objective, terms.z, generator)
+        return elbo, -float(self._objective.loss(terms, far))
+
+    def _terms(self, visible):
+        if self._kernel is None:
+            terms = self._model(self._x, self._observed, visible, self._eps)
+            return terms._replace(z=terms.z.flatten(0, 1)[:_COMPARED])
+        x, observed, visible = (part.T for part in (self._x, self._observed, visible))
         eps = self._eps.squeeze(1).T
+        kernel = self._kernel
         log_prob, minus_kl = kernel.terms(kernel.prior(), x, observed, visible, eps)
-        return float((log_prob.sum(0) + minus_kl).mean())
+        return Elbo(log_prob.movedim(0, -1), -minus_kl, None)
 
 
 def check_convergence(history):

@@ -13,7 +13,15 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from ..nn import DIVERGENCES, POSTERIORS, PRIORS, VAE, JointLikelihood, Objective
+from ..nn import (
+    DIVERGENCES,
+    POSTERIORS,
+    PRIORS,
+    VAE,
+    JointLikelihood,
+    Objective,
+    as_divergence,
+)
 from .start import follow, start
 from .trial import try_noise, try_out
 
@@ -166,7 +174,7 @@ class Recipe(NamedTuple):
         return Objective(
             beta=self.beta,
             capacity=self.capacity,
-            divergence=DIVERGENCES.get(self.divergence, self.divergence),
+            divergence=as_divergence(DIVERGENCES.get(self.divergence, self.divergence)),
             divergence_weight=self.divergence_weight,
             trimming=self.trimming,
         )

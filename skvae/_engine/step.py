@@ -8,7 +8,7 @@ from torch.nn.functional import softplus
 
 from .kernel import kernel_for
 
-__all__ = ["AdamW", "gradient_of", "update"]
+__all__ = ["AdamW", "distance", "gradient_of", "update"]
 
 
 HIDDEN_CELLS = 0.5  # largest share of cells hidden in such a row
@@ -147,19 +147,18 @@ def _written_out(kernel, generator, x, observed, objective, hidden_rows):
 def _by_autograd(model, repelled, generator, x, observed, objective, hidden_rows):
     terms = model(x, *noise(model, x, observed, hidden_rows, generator))
     elbo = terms.log_weight().detach()
-    loss = objective.loss(terms, _distance(model, objective, terms.z, generator))
+    loss = objective.loss(terms, distance(model, objective, terms.z, generator))
     if repelled is not None:
         loss = loss + repulsion(model, *repelled, elbo, hidden_rows, generator)
     loss.backward()
     return elbo
 
 
-def _distance(model, objective, z, generator):
+def distance(model, objective, z, generator):
+    """Divergence of an objective of draws of z from the prior of a model; 0 where it has none."""
     if objective.divergence is None:
         return 0.0
-    with torch.no_grad():
-        prior_z = model.sample_prior(len(z), generator)
-    return objective.divergence(z, prior_z, generator)
+    return objective.divergence(z, model, generator)
 
 
 def noise(model, x, observed, hidden_rows, generator):

@@ -97,7 +97,7 @@ class Training:
         self._ramp = (WARMUP if objective.capacity is None else RAMP) * max_steps
         self._monitor = Monitor(
             *(model, self._optimizer.weights, held_out),
-            *(self._schedule, n_iter_no_change, self._ramp, generator),
+            *(self._schedule, n_iter_no_change, self._ramp, objective, generator),
         )
         self.n_steps, self._n_returns, self.is_interrupted = 0, 0, False
 

@@ -4,7 +4,7 @@ from contextlib import contextmanager
 
 import torch
 
-from ..nn import DIVERGENCES, LIKELIHOODS, POSTERIORS, PRIORS
+from ..nn import LIKELIHOODS, POSTERIORS, PRIORS
 
 __all__ = ["try_noise", "try_out"]
 
@@ -33,17 +33,17 @@ def try_out(model, x, observed, divergence):
     ----------
     model : VAE
     x, observed : Tensor of shape (n, n_columns)
-    divergence : callable or None
+    divergence : Divergence or None
     """
     parts = {type(model.posterior), type(model.prior)}
-    if parts <= _KNOWN and divergence in (None, *DIVERGENCES.values()):
+    if parts <= _KNOWN and divergence is None:
         return
     rows = torch.arange(_ROWS) % len(x)
     with torch.no_grad():
         z = _posterior(model, x[rows], observed[rows].to(x.dtype))
         _prior(model, z)
         if divergence is not None:
-            _check_divergence(divergence, z)
+            _check_divergence(divergence, z, model)
 
 
 def _posterior(model, x, observed):
@@ -73,13 +73,13 @@ def _likelihood(block, x):
         _check_shape(f"{name}: log_prob(x)", density, x.shape)
 
 
-def _check_divergence(divergence, z):
-    name = getattr(divergence, "__name__", type(divergence).__name__)
-    with _of(f"The divergence {name}"):
-        distance = torch.as_tensor(divergence(z + 0.1, z, torch.Generator().manual_seed(0)))
-        _check_shape(f"The divergence {name}", distance.squeeze(), ())
+def _check_divergence(divergence, z, model):
+    name = f"The divergence {divergence}"
+    with _of(name):
+        distance = torch.as_tensor(divergence(z + 0.1, model, torch.Generator().manual_seed(0)))
+        _check_shape(name, distance.squeeze(), ())
         if not distance.isfinite().all():
-            raise _MisfitError(f"The divergence {name} must be a finite number. Got {distance}.")
+            raise _MisfitError(f"{name} must be a finite number. Got {distance}.")
 
 
 class _MisfitError(ValueError):

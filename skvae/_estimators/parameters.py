@@ -230,8 +230,12 @@ class Parameters(BaseEstimator):
     divergence: str | Callable[..., Any] | None = parameter(
         None,
         either(one_of(DIVERGENCES), kind("a function (x, y, generator)", callable), constant(None)),
-        """{"mmd", "sliced_wasserstein", "energy_distance"}, function or None
-        Divergence between a batch's draws of z and the prior, added to the objective.
+        """str, function, Divergence or None
+        Divergence of a batch's draws of z from the prior, added to the objective: "mmd",
+        "sliced_wasserstein", "energy_distance", "sinkhorn", "kernel" or "kernel_stein", a function
+        of two samples and a generator, or a `skvae.nn.Divergence`. "kernel" needs
+        ``prior="standard_normal"``. With ``beta=0`` it stands in for the KL divergence: a
+        Wasserstein autoencoder.
         """,
     )
     divergence_weight: float = parameter(

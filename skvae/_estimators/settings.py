@@ -158,6 +158,14 @@ def _check_recipe(estimator, recipe):
             f"capacity={recipe.capacity!r} has no effect with beta={recipe.beta!r}: the "
             "objective is beta * |KL - capacity|. Use beta > 0 or capacity=None."
         )
+    divergence, prior = recipe.objective().divergence, PRIORS.get(recipe.prior, recipe.prior)
+    if divergence is not None and not issubclass(prior, divergence.prior or Prior):
+        names = {part: name for name, part in PRIORS.items()}
+        known = names.get(divergence.prior, divergence.prior.__name__)
+        raise ValueError(
+            f"divergence={recipe.divergence!r} knows no other prior than prior={known!r}. Got "
+            f"prior={recipe.prior!r}. Use divergence='kernel_stein', which is for all."
+        )
     try:
         # A prior of the user's own may need real examples: only its parameters are bound.
         is_named = recipe.prior in PRIORS

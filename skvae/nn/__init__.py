@@ -1,11 +1,23 @@
 """The parts of the model, for those who add their own.
 
-Four dicts name the parts that the estimators offer; a class (a function for a divergence)
-is accepted wherever a name is.
+Four dicts name the parts that the estimators offer; a class (a function or a `Divergence` for a
+divergence) is accepted wherever a name is.
 """
 
 from .distributions import DiagonalNormal, FullNormal, MixtureDistribution, PrecisionNormal
-from .divergences import energy_distance, mmd, sliced_wasserstein
+from .divergences import (
+    BetweenSamples,
+    Divergence,
+    Kernel,
+    KernelStein,
+    as_divergence,
+    energy_distance,
+    kernel_stein,
+    mmd,
+    normal_mmd,
+    sinkhorn,
+    sliced_wasserstein,
+)
 from .layers import ACTIVATIONS, MLP, Linear, linear
 from .likelihoods import (
     Bernoulli,
@@ -60,6 +72,9 @@ DIVERGENCES = {
     "mmd": mmd,
     "sliced_wasserstein": sliced_wasserstein,
     "energy_distance": energy_distance,
+    "sinkhorn": sinkhorn,
+    "kernel": Kernel(),
+    "kernel_stein": KernelStein(),
 }
 
 __all__ = [
@@ -71,10 +86,12 @@ __all__ = [
     "PRIORS",
     "VAE",
     "Bernoulli",
+    "BetweenSamples",
     "Categorical",
     "Context",
     "DiagonalGaussian",
     "DiagonalNormal",
+    "Divergence",
     "Elbo",
     "FullGaussian",
     "FullMixture",
@@ -83,6 +100,8 @@ __all__ = [
     "Heteroscedastic",
     "HeteroscedasticStudentT",
     "JointLikelihood",
+    "Kernel",
+    "KernelStein",
     "LightStudentT",
     "Likelihood",
     "Linear",
@@ -106,8 +125,12 @@ __all__ = [
     "StudentT",
     "VampPrior",
     "ZeroInflated",
+    "as_divergence",
     "energy_distance",
+    "kernel_stein",
     "linear",
     "mmd",
+    "normal_mmd",
+    "sinkhorn",
     "sliced_wasserstein",
 ]

@@ -172,8 +172,9 @@ class MixtureDistribution(Distribution):
     def log_prob(self, z):
         """Log density of each z, in nats; (..., latent_dim) -> (...)."""
         terms = self.components.pairwise_log_prob(z) + self.log_weights
-        least = terms.detach().amax(-1, keepdim=True) - _NEGLIGIBLE
-        return least.squeeze(-1) + (terms - least).relu().exp().sum(-1).log()
+        # Relative to the largest, so that squares in second derivatives are numbers in float32.
+        largest = terms.detach().amax(-1, keepdim=True)
+        return largest.squeeze(-1) + (terms - largest).clamp_min(-_NEGLIGIBLE).exp().sum(-1).log()
 
 
 class StudentTDistribution(Distribution):

@@ -1,8 +1,9 @@
 """What training lowers."""
 
 import math
-from collections.abc import Callable
 from typing import NamedTuple
+
+from .divergences import Divergence
 
 __all__ = ["Objective"]
 
@@ -16,8 +17,8 @@ class Objective(NamedTuple):
         Weight of the KL divergence.
     capacity : float or None
         KL in nats to aim at, instead of 0.
-    divergence : callable or None
-        Of two samples (x, y) and a generator: the distance of the draws of z from the prior.
+    divergence : Divergence or None
+        Of the draws of z from the prior.
     divergence_weight : float
     trimming : float in [0, 1)
         Share of the batch, the rows with the lowest ELBO, that does not count.
@@ -31,7 +32,7 @@ class Objective(NamedTuple):
 
     beta: float = 1.0
     capacity: float | None = None
-    divergence: Callable | None = None
+    divergence: Divergence | None = None
     divergence_weight: float = 1.0
     trimming: float = 0.0
 

@@ -156,6 +156,11 @@ def test_the_sentence_names_the_class():
 CONFLICTS = [  # parameters that disagree, and what the error says about both
     ({"capacity": 3.0, "beta": 0}, "capacity=3.0 has no effect with beta=0"),
     (
+        {"divergence": "kernel"},
+        "divergence='kernel' knows no other prior than prior='standard_normal'. Got "
+        "prior='full_mixture'. Use divergence='kernel_stein', which is for all.",
+    ),
+    (
         {"prior": "standard_normal", "prior_params": {"n_components": 3}},
         "must be a dict of parameters of prior='standard_normal'. Got {'n_components': 3} instead",
     ),

@@ -124,3 +124,18 @@ def test_a_wrong_number_of_components_is_refused(name, n_components, generator):
 def test_any_integer_is_a_number_of_components(name, n_components, generator):
     prior, encode = build(name, "diagonal", 2, generator, n_components=n_components)
     assert prior.sample(5, encode, generator).shape == (5, 2)
+
+
+@pytest.mark.parametrize("name", WITH_COMPONENTS)
+def test_second_derivatives_are_those_of_float64_in_float32(name, generator):
+    prior = build(name, "diagonal", 2, generator)[0]
+    z = 3 * torch.randn(5, 2, generator=generator)
+    encode = POSTERIORS["diagonal"](N_FEATURES, 2, generator=generator).requires_grad_(False)
+
+    def curvature(dtype):
+        p = prior.to(dtype)(encode.to(dtype))
+        return torch.autograd.functional.hessian(lambda z: p.log_prob(z).sum(), z.to(dtype))
+
+    np.testing.assert_allclose(
+        curvature(torch.float32), curvature(torch.float64), rtol=0.1, atol=0.1
+    )
