@@ -29,6 +29,7 @@ class Rows(Queries):
         random_state: int | np.random.RandomState | None = None,
         *,
         context: ArrayLike | None = None,
+        temperature: float = 1.0,
     ) -> np.ndarray | pd.DataFrame:
         """Draw new rows from the main model.
 
@@ -41,6 +42,10 @@ class Rows(Queries):
             Only where columns were fitted as `context`: their cells in the rows drawn, one row
             for all or one for each. A DataFrame is read by its names, and may have more
             columns; an array has the columns in the order of the table.
+        temperature : float, default=1.0
+            Times the variance of the latent codes around the middle of their kind, a component
+            of the prior: below 1 rows are nearer to typical ones, above farther apart. The noise
+            of the columns stays.
 
         Returns
         -------
@@ -54,8 +59,8 @@ class Rows(Queries):
         sklearn.exceptions.NotFittedError
             Before ``fit``.
         TypeError, ValueError
-            If n_samples is no integer of at least 1, random_state no source of draws, or
-            context not what was fitted.
+            If n_samples is no integer of at least 1, temperature no number of at least 0,
+            random_state no source of draws, or context not what was fitted.
         MemoryError
             If there is no memory for so many rows.
         """
@@ -63,6 +68,7 @@ class Rows(Queries):
         if n_samples is not None:
             integer(1).check("n_samples", n_samples, self)
         self._check("random_state", random_state)
+        real(0, np.inf, "left").check("temperature", temperature, self)
         given = given_rows(self.table_, context, n_samples)
         generator = torch.Generator().manual_seed(seed_from(as_random_state(random_state)))
         model, n_samples = self.model_, len(given.values)
@@ -71,7 +77,7 @@ class Rows(Queries):
             for start in range(0, n_samples, _ROWS_DRAWN):
                 rows = slice(start, start + _ROWS_DRAWN)
                 x, observed = tensors(self.table_.encode(given.take(rows)), "cpu", torch.float64)
-                z = model.sample_prior(len(x), generator)
+                z = model.sample_prior(len(x), generator, temperature)
                 params = model.decode(z, x, observed.to(x.dtype))
                 cells[rows] = model.likelihood.sample(params, generator).numpy()
         return self.table_.rows(cells, given)

@@ -6,6 +6,7 @@ posteriors use it. Densities are in nats. The constructor gets `examples`, the e
 features of some training rows, for priors that start from data.
 """
 
+import math
 from numbers import Integral
 
 import torch
@@ -51,8 +52,22 @@ class Prior(nn.Module):
         """
         raise NotImplementedError(f"{type(self).__name__} lacks the method 'forward'.")
 
-    def sample(self, n, encode, generator):
-        """Draw n independent latent points; (n, latent_dim)."""
+    def sample(self, n, encode, generator, temperature=1.0):
+        """Draw n independent latent points.
+
+        Parameters
+        ----------
+        n : int
+        encode : callable
+            As in `forward`.
+        generator : torch.Generator
+        temperature : float, default=1.0
+            Times the variance of each component of p; 0 leaves their means.
+
+        Returns
+        -------
+        z : Tensor of shape (n, latent_dim)
+        """
         raise NotImplementedError(f"{type(self).__name__} lacks the method 'sample'.")
 
     def start(self, weights, means, covariances):
@@ -82,8 +97,8 @@ class StandardNormal(Prior):
     def forward(self, encode):
         return DiagonalNormal(self.loc, torch.ones_like(self.loc))
 
-    def sample(self, n, encode, generator):
-        return _normal((n, len(self.loc)), self.loc, generator)
+    def sample(self, n, encode, generator, temperature=1.0):
+        return _normal((n, len(self.loc)), self.loc, generator, temperature)
 
 
 class Mixture(Prior):
@@ -120,9 +135,9 @@ class Mixture(Prior):
         components = DiagonalNormal(self.loc, self.log_scale.exp())
         return MixtureDistribution(components, self.logits.log_softmax(0))
 
-    def sample(self, n, encode, generator):
+    def sample(self, n, encode, generator, temperature=1.0):
         chosen = torch.multinomial(self.logits.softmax(0), n, True, generator=generator)
-        noise = _normal((n, self.loc.shape[1]), self.loc, generator)
+        noise = _normal((n, self.loc.shape[1]), self.loc, generator, temperature)
         return self.loc[chosen] + self.log_scale[chosen].exp() * noise
 
 
@@ -167,9 +182,9 @@ class FullMixture(Prior):
         components = PrecisionNormal(self.loc, self.root())
         return MixtureDistribution(components, self.logits.log_softmax(0))
 
-    def sample(self, n, encode, generator):
+    def sample(self, n, encode, generator, temperature=1.0):
         chosen = torch.multinomial(self.logits.softmax(0), n, True, generator=generator)
-        noise = _normal((n, self.loc.shape[1], 1), self.loc, generator)
+        noise = _normal((n, self.loc.shape[1], 1), self.loc, generator, temperature)
         root = self.root()[chosen].mT
         return self.loc[chosen] + torch.linalg.solve_triangular(root, noise, upper=True).squeeze(-1)
 
@@ -208,10 +223,10 @@ class VampPrior(Prior):
     def forward(self, encode):
         return MixtureDistribution(encode(self.pseudo_inputs), self.logits.log_softmax(0))
 
-    def sample(self, n, encode, generator):
+    def sample(self, n, encode, generator, temperature=1.0):
         chosen = torch.multinomial(self.logits.softmax(0), n, True, generator=generator)
         q = encode(self.pseudo_inputs[chosen])
-        return q.transport(_normal(q.mean.shape, q.mean, generator))
+        return q.transport(_normal(q.mean.shape, q.mean, generator, temperature))
 
 
 def _check_components(n_components):
@@ -223,5 +238,6 @@ def _check_components(n_components):
         )
 
 
-def _normal(shape, like, generator):
-    return torch.randn(shape, generator=generator, dtype=like.dtype, device=like.device)
+def _normal(shape, like, generator, variance):
+    draws = torch.randn(shape, generator=generator, dtype=like.dtype, device=like.device)
+    return math.sqrt(variance) * draws

@@ -155,6 +155,6 @@ class VAE(nn.Module):
             self.infer(x, visible), self.prior_distribution(), x, observed, visible, eps
         )
 
-    def sample_prior(self, n, generator):
-        """Draw n latent points from p(z); (n, latent_dim)."""
-        return self.prior.sample(n, self.encode, generator)
+    def sample_prior(self, n, generator, temperature=1.0):
+        """Draw n latent points from p(z), at a temperature as in `Prior.sample`."""
+        return self.prior.sample(n, self.encode, generator, temperature)

@@ -44,6 +44,15 @@ def test_augmented_rows_are_distributed_as_those_they_are_like(linear):
     assert 0.8 < np.mean(shared) < 0.99  # near the rows, and not the same
 
 
+def test_a_temperature_is_a_factor_of_the_covariance_of_a_linear_model(linear):
+    none, usual, hot = (
+        np.cov(linear.sample(20_000, random_state=0, temperature=t), rowvar=False)
+        for t in (0.0, 1.0, 3.0)
+    )
+    np.testing.assert_allclose(hot - none, 3 * (usual - none), atol=0.05)
+    assert (np.diag(none) < 0.7 * np.diag(usual)).all()
+
+
 def test_a_greater_strength_goes_farther(linear):
     X = factor_table(np.full(6, 0.5), 500)
     steps = [
@@ -86,6 +95,7 @@ def test_translated_rows_move_by_what_the_context_adds(given, by_ward):
 WRONG = [
     (lambda model, X: model.augment(X, n=0), "'n' .* Got 0"),
     (lambda model, X: model.augment(X, strength=-1.0), "'strength' .* Got -1.0"),
+    (lambda model, X: model.sample(3, temperature=-0.5), "'temperature' .* Got -0.5"),
     (lambda model, X: model.interpolate(X, X[:2]), "A has 5 rows and B has 2"),
     (lambda model, X: model.interpolate(X, X, n=1), "'n' .* Got 1"),
     (lambda model, X: model.translate(X, context=[[1.0]]), "No column was fitted as context"),

@@ -126,6 +126,22 @@ def test_any_integer_is_a_number_of_components(name, n_components, generator):
     assert prior.sample(5, encode, generator).shape == (5, 2)
 
 
+@pytest.mark.parametrize(("prior", "posterior"), PAIRS)
+def test_a_temperature_is_a_factor_of_the_variance_of_one_component(prior, posterior, generator):
+    params = {"n_components": 1} if prior in WITH_COMPONENTS else {}
+    part, encode = build(prior, posterior, 2, generator, **params)
+
+    def draws(temperature):
+        fixed = torch.Generator().manual_seed(1)
+        return part.sample(2_000, encode, fixed, temperature)
+
+    means, usual = draws(0.0), draws(1.0)
+    assert (means == means[0]).all()
+    for temperature in (0.25, 4.0):
+        expected = means + temperature**0.5 * (usual - means)
+        torch.testing.assert_close(draws(temperature), expected)
+
+
 @pytest.mark.parametrize("name", WITH_COMPONENTS)
 def test_second_derivatives_are_those_of_float64_in_float32(name, generator):
     prior = build(name, "diagonal", 2, generator)[0]
