@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from ._estimators import (
         CalibrationWarning,
+        LatentReport,
         VAEAnomalyDetector,
         VAETransformer,
         anomaly_average_precision,
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from ._views import (
         ExplanationDisplay,
         ExplanationHeatmapDisplay,
+        LatentReportDisplay,
         LatentSpaceDisplay,
         ReconstructionDisplay,
         ScoreDistributionDisplay,
@@ -28,6 +30,8 @@ __all__ = [
     "CalibrationWarning",
     "ExplanationDisplay",
     "ExplanationHeatmapDisplay",
+    "LatentReport",
+    "LatentReportDisplay",
     "LatentSpaceDisplay",
     "ReconstructionDisplay",
     "ScoreDistributionDisplay",
@@ -45,7 +49,9 @@ _FOLDERS = {
     **dict.fromkeys(["load", "save"], "_files"),
     **dict.fromkeys(["export_onnx", "register_onnx"], "_onnx"),
     **dict.fromkeys(["VAEAnomalyDetector", "VAETransformer"], "_estimators"),
-    **dict.fromkeys(["CalibrationWarning", "anomaly_average_precision"], "_estimators"),
+    **dict.fromkeys(
+        ["CalibrationWarning", "LatentReport", "anomaly_average_precision"], "_estimators"
+    ),
 }
 _MODULES = ("datasets", "nn")
 

@@ -1,11 +1,12 @@
 """The engine: encoded tables in, weights and scores out."""
 
 from .density import Density, by_chunk, drawn
+from .latent import information, traverse
 from .members import Member, as_frame, chosen, kept, unseen
 from .monitor import EVALUATION_SIZE, check_convergence
 from .plain import Reader, Writer
 from .recipe import CANDIDATES, ROBUST, SETTINGS, Recipe, candidate_recipes, robust_recipe
-from .score import draws, latent_means, reconstruct
+from .score import draws, latent_moments, reconstruct
 from .surroundings import untouched
 from .trainee import Trained, Trainee, TrainingRows, at_rest, tensors
 
@@ -30,11 +31,13 @@ __all__ = [
     "chosen",
     "drawn",
     "draws",
+    "information",
     "kept",
-    "latent_means",
+    "latent_moments",
     "reconstruct",
     "robust_recipe",
     "tensors",
+    "traverse",
     "unseen",
     "untouched",
 ]

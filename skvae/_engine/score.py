@@ -21,7 +21,7 @@ from scipy.stats import qmc
 from .blocks import blockwise, by_model, passes
 from .kernel import kernel_for
 
-__all__ = ["draws", "elbo_terms", "importance_bound", "latent_means", "reconstruct"]
+__all__ = ["draws", "elbo_terms", "importance_bound", "latent_moments", "reconstruct"]
 
 
 _BLOCK_ROWS = 64
@@ -161,13 +161,13 @@ def importance_bound(model, x, observed, eps, device):
     return by_model(score, model, x, observed, eps, device)
 
 
-def latent_means(model, x, observed, device):
-    """Posterior mean of each row; ndarray of shape (n, latent_dim)."""
+def latent_moments(model, x, observed, device, moment):
+    """Moment of the posterior of each row, "mean" or "stddev"; ndarray of shape (n, latent_dim)."""
 
-    def mean(model, p, block, seen, noise):
-        return model.infer(block, seen).mean
+    def of_block(model, p, block, seen, noise):
+        return getattr(model.infer(block, seen), moment)
 
-    return by_model(mean, model, x, observed, np.empty(0), device)
+    return by_model(of_block, model, x, observed, np.empty(0), device)
 
 
 def reconstruct(model, z, x, observed, device):

@@ -7,12 +7,14 @@ from .checks import integer
 from .conformal import discoveries, largest_discovery, p_values, threshold
 from .detector import VAEAnomalyDetector
 from .keys import texts_are_levels
+from .latent import LatentReport
 from .settings import check_settings
 from .transformer import VAETransformer
 
 __all__ = [
     "BaseVAE",
     "CalibrationWarning",
+    "LatentReport",
     "VAEAnomalyDetector",
     "VAETransformer",
     "anomaly_average_precision",

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from .._engine import Density, by_chunk, latent_means, untouched
+from .._engine import Density, by_chunk, latent_moments, untouched
 from .._table import read_table
 from .checks import real
 from .device import scoring_device
@@ -120,27 +120,31 @@ class Queries(Parameters):
         return (parts, rest) if return_rest else parts
 
     @untouched
-    def codes(self, X: ArrayLike) -> np.ndarray:
+    def codes(self, X: ArrayLike, return_std: bool = False) -> Any:
         """Latent code of each row: the mean of its posterior q(z | x) under the main model.
 
         Parameters
         ----------
         X : array-like or DataFrame of shape (n_samples, n_features)
+        return_std : bool, default=False
+            Whether to return how sure they are, too.
 
         Returns
         -------
         codes : ndarray of shape (n_samples, latent_dim)
             In the latent space's own units.
+        std : ndarray of shape (n_samples, latent_dim)
+            Only with ``return_std=True``: the posterior's standard deviation, in the same units.
+            The fewer of a row's cells are observed, the larger.
 
         Raises
         ------
         sklearn.exceptions.NotFittedError, ValueError, TypeError
             As `score_samples`.
         """
-        raw, device = self._read(X), scoring_device(self)
-        return self._over(
-            raw, lambda rows: latent_means(self.model_, rows.values, rows.observed, device)
-        )
+        raw = self._read(X)
+        mean = self._codes(raw, "mean")
+        return (mean, self._codes(raw, "stddev")) if return_std else mean
 
     @untouched
     def expected(self, X: ArrayLike, coverage: float = 0.9) -> pd.DataFrame:
@@ -234,6 +238,11 @@ class Queries(Parameters):
         members = self.members_ if members is None else members
         counted = [(each.weight, each.model) for each in members if each.weight > 0]
         return Density(self.table_, counted, self.draws_, scoring_device(self))
+
+    def _codes(self, raw, moment):
+        """Moment of the posterior of each row, "mean" or "stddev"."""
+        device = scoring_device(self)
+        return self._over(raw, lambda rows: latent_moments(self.model_, *rows, device, moment))
 
     def _bound(self, density):
         """Return the function from encoded rows to what `score_samples` returns."""

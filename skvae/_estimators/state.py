@@ -7,7 +7,7 @@ from sklearn.utils.validation import validate_data
 
 from .._engine import Reader, Writer, as_frame
 from .._table import read_table
-from .rows import Rows
+from .latent import Latent
 
 __all__ = ["State", "undone_if_it_fails"]
 
@@ -19,7 +19,7 @@ _ARCHITECTURE = (
 )
 
 
-class State(Rows):
+class State(Latent):
     """Fitted attributes, those whose names end in "_"."""
 
     def _fitted(self):

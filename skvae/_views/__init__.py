@@ -3,6 +3,7 @@
 from .explanation import ExplanationDisplay
 from .heatmap import ExplanationHeatmapDisplay
 from .latent import LatentSpaceDisplay
+from .latent_report import LatentReportDisplay
 from .page import report
 from .reconstruction import ReconstructionDisplay
 from .scores import ScoreDistributionDisplay
@@ -11,6 +12,7 @@ from .training import TrainingCurveDisplay
 __all__ = [
     "ExplanationDisplay",
     "ExplanationHeatmapDisplay",
+    "LatentReportDisplay",
     "LatentSpaceDisplay",
     "ReconstructionDisplay",
     "ScoreDistributionDisplay",

@@ -57,6 +57,10 @@ class DiagonalNormal(Independent):
         """
         return self.loc + self.scale * eps
 
+    def marginal_log_prob(self, z):
+        """Log density of each coordinate of z, in nats; (..., latent_dim)."""
+        return self.base_dist.log_prob(z)
+
     def pairwise_log_prob(self, z):
         """Log density of each z under each of the n members, in nats.
 
@@ -95,6 +99,11 @@ class FullNormal(Distribution):
     def mean(self):
         """Expected value."""
         return self.loc
+
+    @property
+    def variance(self):
+        """Of each coordinate."""
+        return self.scale_tril.square().sum(-1)
 
     def transport(self, eps):
         """Turn standard normal noise into draws, as `DiagonalNormal.transport`."""
@@ -138,6 +147,18 @@ class PrecisionNormal(Distribution):
         self.loc, self.root = loc, root
         super().__init__(loc.shape[:-1], loc.shape[-1:], validate_args=False)
 
+    @property
+    def mean(self):
+        """Expected value."""
+        return self.loc
+
+    @property
+    def variance(self):
+        """Of each coordinate."""
+        identity = torch.eye(self.loc.shape[-1], dtype=self.root.dtype, device=self.root.device)
+        inverse = torch.linalg.solve_triangular(self.root, identity, upper=False)
+        return inverse.square().sum(-2)
+
     def pairwise_log_prob(self, z):
         """Log density of each z under each of the n members; (..., latent_dim) -> (..., n)."""
         n, k = self.loc.shape
@@ -168,6 +189,12 @@ class MixtureDistribution(Distribution):
         self.components = components
         self.log_weights = log_weights
         super().__init__(event_shape=components.event_shape, validate_args=False)
+
+    def marginal_log_prob(self, z):
+        """Log density of each coordinate of z, in nats; (..., latent_dim)."""
+        components = Normal(self.components.mean, self.components.stddev, validate_args=False)
+        terms = components.log_prob(z.unsqueeze(-2)) + self.log_weights.unsqueeze(-1)
+        return terms.logsumexp(-2)
 
     def log_prob(self, z):
         """Log density of each z, in nats; (..., latent_dim) -> (...)."""

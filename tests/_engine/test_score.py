@@ -21,7 +21,7 @@ from skvae._engine.score import (
     draws,
     elbo_terms,
     importance_bound,
-    latent_means,
+    latent_moments,
     reconstruct,
 )
 from skvae._table import Column
@@ -203,12 +203,14 @@ def test_a_missing_cell_adds_exactly_0():
 @pytest.mark.parametrize("posterior", POSTERIORS)
 def test_codes_and_reconstructions_do_not_depend_on_the_other_rows(posterior):
     model, (x, observed) = build(posterior=posterior), table(n=300)
-    codes = latent_means(model, x, observed, "cpu")
+    codes = latent_moments(model, x, observed, "cpu", "mean")
     rows = reconstruct(model, codes, x, observed, "cpu")
     assert codes.shape == (300, LATENT_DIM)
     assert rows.shape == x.shape
     for part in (slice(7, 8), slice(20, 290), slice(None, None, -1)):
-        assert np.array_equal(latent_means(model, x[part], observed[part], "cpu"), codes[part])
+        assert np.array_equal(
+            latent_moments(model, x[part], observed[part], "cpu", "mean"), codes[part]
+        )
         assert np.array_equal(
             reconstruct(model, codes[part], x[part], observed[part], "cpu"), rows[part]
         )
@@ -221,7 +223,7 @@ def test_an_empty_table_has_no_scores():
     eps = draws(16, LATENT_DIM, seed=0)
     assert elbo_terms(build(), x[:0], observed[:0], eps, "cpu").shape == (0, x.shape[1] + 1)
     assert importance_bound(build(), x[:0], observed[:0], eps, "cpu").shape == (0,)
-    assert latent_means(build(), x[:0], observed[:0], "cpu").shape == (0, LATENT_DIM)
+    assert latent_moments(build(), x[:0], observed[:0], "cpu", "mean").shape == (0, LATENT_DIM)
     assert reconstruct(build(), np.empty((0, LATENT_DIM)), x[:0], x[:0] == 0, "cpu").shape == (
         0,
         x.shape[1],

@@ -16,6 +16,7 @@ from sklearn.exceptions import NotFittedError
 from skvae import (
     ExplanationDisplay,
     ExplanationHeatmapDisplay,
+    LatentReportDisplay,
     LatentSpaceDisplay,
     ReconstructionDisplay,
     ScoreDistributionDisplay,
@@ -55,6 +56,7 @@ FROM_ESTIMATOR = {
     "explanation": lambda d, t, X, ax: ExplanationDisplay.from_estimator(d, X, row=3, ax=ax),
     "heatmap": lambda d, t, X, ax: ExplanationHeatmapDisplay.from_estimator(d, X, ax=ax),
     "latent": lambda d, t, X, ax: LatentSpaceDisplay.from_estimator(t, X, ax=ax),
+    "latent report": lambda d, t, X, ax: LatentReportDisplay.from_estimator(d, X, ax=ax),
     "latent of a detector": lambda d, t, X, ax: LatentSpaceDisplay.from_estimator(d, X, ax=ax),
 }
 
