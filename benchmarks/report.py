@@ -400,6 +400,21 @@ def context_section():
     return text
 
 
+def oversampling_section():
+    """Gradient boosting with rows of a rare class added."""
+    frame = pd.DataFrame(read(RESULTS / "oversampling.jsonl"))
+    means = frame.pivot_table("average_precision", "table", "method", sort=False)
+    means.loc["mean"] = means.mean()
+    spread = frame.groupby(["table", "method"])["average_precision"].std().mean()
+    return (
+        "## A rare class\n\n`python benchmarks/oversampling.py --data DIR`: average precision of "
+        "it by gradient boosting, fitted to half of the rows as they are, and with rows of "
+        f"the rare class added until there are as many as of the other; means over "
+        f"{frame['seed'].nunique()} seeds, whose standard deviation is {spread:.3f} on average.\n\n"
+        f"{markdown(means.map('{:.3f}'.format))}\n"
+    )
+
+
 def onnx_section():
     """Difference and time of ONNX graphs beside the estimators."""
     frame = pd.DataFrame(read(RESULTS / "onnx.jsonl")).set_index("table")
@@ -542,6 +557,7 @@ SECTIONS = {
     "scale_mixed.jsonl": scale_mixed_section,
     "mixed.jsonl": mixed_section,
     "context.jsonl": context_section,
+    "oversampling.jsonl": oversampling_section,
     "missing.jsonl": missing_section,
     "explanations.jsonl": explanations_section,
     "labels.jsonl": labels_section,

@@ -53,7 +53,7 @@ _FOLDERS = {
         ["CalibrationWarning", "LatentReport", "anomaly_average_precision"], "_estimators"
     ),
 }
-_MODULES = ("datasets", "nn")
+_MODULES = ("datasets", "imbalance", "nn")
 
 
 def __getattr__(name):

@@ -1,5 +1,6 @@
 """Settings and helpers that several files use."""
 
+import os
 from copy import copy
 
 import numpy as np
@@ -23,6 +24,11 @@ CONTINUOUS = [n for n, family in LIKELIHOODS.items() if DOMAINS[family.domain].i
 WEIGHTS = (0, 0.25, 1)  # of the robust member
 UNEQUAL = np.array([0.2, 0.3, 0.5, 0.7, 1.0, 1.4])  # scales of noise
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+
+
+def long_run(n):
+    """How often a test repeats: n times, or as often as SKVAE_CAMPAIGN says."""
+    return int(os.environ.get("SKVAE_CAMPAIGN", n))
 
 
 def factor_table(noise, n):

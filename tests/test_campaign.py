@@ -1,12 +1,11 @@
 """Tables of every mix of dtypes: what is fitted is scored, explained, filled, drawn and saved."""
 
-import os
 import warnings
 
 import numpy as np
 import pandas as pd
 import pytest
-from common import SMALL
+from common import SMALL, long_run
 from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 
@@ -132,7 +131,7 @@ def test_tables_of_every_mix_of_dtypes(tmp_path_factory, table, missing, n_conte
 
 @pytest.mark.slow
 @seed(1)
-@campaign(int(os.environ.get("SKVAE_CAMPAIGN", "400")))
+@campaign(long_run(400))
 @given(*CASES)
 def test_many_tables_of_every_mix_of_dtypes(tmp_path_factory, table, missing, n_context, by_group):
     with warnings.catch_warnings():

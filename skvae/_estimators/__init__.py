@@ -3,7 +3,7 @@
 from .base import BaseVAE
 from .calibrated import offsets_of, p_values_of
 from .calibration import CalibrationWarning, anomaly_average_precision, warn_of_detection
-from .checks import integer
+from .checks import integer, real
 from .conformal import discoveries, largest_discovery, p_values, threshold
 from .detector import VAEAnomalyDetector
 from .keys import texts_are_levels
@@ -25,6 +25,7 @@ __all__ = [
     "offsets_of",
     "p_values",
     "p_values_of",
+    "real",
     "texts_are_levels",
     "threshold",
     "warn_of_detection",

@@ -14,7 +14,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 import skops.io
-from common import SMALL
+from common import SMALL, long_run
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors import safe_open
@@ -286,7 +286,9 @@ def is_clear(path):
 
 
 FUZZING = settings(
-    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=long_run(300),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 
 
