@@ -10,6 +10,7 @@ from sklearn.utils import check_array, check_random_state
 from sklearn.utils.validation import validate_data
 
 from ._estimators import BaseVAE, VAETransformer, p_values, real
+from ._table import as_pandas
 
 try:
     from imblearn.over_sampling.base import BaseOverSampler
@@ -114,7 +115,8 @@ class VAEOversampler(BaseOverSampler):
         Returns
         -------
         X_resampled : array-like or DataFrame of shape (n_samples_new, n_features)
-            The rows of X, and after them those drawn; in its container and dtypes.
+            The rows of X, and after them those drawn; in its container and dtypes, a pandas
+            DataFrame where X is a polars one.
         y_resampled : array-like of shape (n_samples_new,)
 
         Raises
@@ -125,7 +127,10 @@ class VAEOversampler(BaseOverSampler):
             as high.
         """
         real(0, 1, "left").check("min_p_value", self.min_p_value, self)
-        return super().fit_resample(X, y, **params)
+        frame = as_pandas(X)  # imbalanced-learn knows no other frames
+        if not isinstance(y, list) and not hasattr(y, "iloc"):
+            y = np.asarray(y)
+        return super().fit_resample(X if frame is None else frame, y, **params)
 
     def _check_X_y(self, X, y):  # noqa: N802
         y, is_one_vs_all = check_target_type(y, indicate_one_vs_all=True)

@@ -5,6 +5,7 @@ import sys
 
 import numpy as np
 import pandas as pd
+import polars as pl
 import pytest
 from common import SMALL
 from imblearn.pipeline import make_pipeline
@@ -111,6 +112,14 @@ def test_a_column_may_have_the_name_of_the_class(mixed):
     sampler = VAEOversampler(estimator=TINY, random_state=0)
     assert list(sampler.fit_resample(X, y)[0]) == list(X)
     assert sampler.estimator_.feature_names_in_[-1] == "class_"
+
+
+def test_a_polars_table_gives_a_pandas_one(mixed):
+    X, y = pl.from_pandas(mixed[0]), pl.Series(mixed[1])
+    X_more, y_more = VAEOversampler(estimator=TINY, random_state=0).fit_resample(X, y)
+    assert isinstance(X_more, pd.DataFrame)
+    assert len(X_more) == len(y_more) == 1_200
+    assert list(X_more) == X.columns
 
 
 def test_it_works_in_a_pipeline_under_a_search():

@@ -20,7 +20,7 @@ ALLOWED = {
         *("matplotlib", "numpy", "pandas", "sklearn", "tqdm", "typer"),
     },
     "datasets": {"numpy", "pandas", "sklearn"},
-    "imbalance": {"_estimators", "imblearn", "numpy", "pandas", "sklearn"},
+    "imbalance": {"_estimators", "_table", "imblearn", "numpy", "pandas", "sklearn"},
     # leaves
     "_onnx": {
         *("_estimators", "_files", "_table"),
