@@ -111,7 +111,7 @@ def scale(frame):
     }
     for ax, (measure, label) in zip(axes, labels.items(), strict=True):
         curves = frame.pivot(index="rows", columns=["columns", "method"], values=measure)
-        styles = dict(zip(sorted(frame["columns"].unique()), [":", "--", "-"], strict=False))
+        styles = dict(zip(sorted(frame["columns"].unique()), [":", "--", "-", "-."], strict=False))
         for (columns, method), curve in curves.items():
             look = {"marker": ".", "linestyle": styles[columns], "color": color(method)}
             curve = curve[curve > 0]  # less memory than could be measured

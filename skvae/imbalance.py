@@ -22,7 +22,7 @@ except ImportError as error:
 
 __all__ = ["VAEOversampler"]
 
-_MOST_ROUNDS = 20  # of draws, each of as many rows as are still missing
+_MOST_ROUNDS = 50  # of draws, each of as many rows as are asked for
 
 
 class VAEOversampler(BaseOverSampler):
@@ -162,12 +162,12 @@ class VAEOversampler(BaseOverSampler):
         for _ in range(_MOST_ROUNDS):
             if n_missing == 0:
                 break
-            chosen = of_class.iloc[random_state.randint(len(of_class), size=n_missing)]
+            chosen = of_class.iloc[random_state.randint(len(of_class), size=n)]
             rows = self.estimator_.augment(chosen, random_state=_seed(random_state))
             if self.min_p_value > 0:
                 rows = rows[p_values(self.estimator_.score_samples(rows), own) >= self.min_p_value]
-            plausible.append(rows)
-            n_missing -= len(rows)
+            plausible.append(rows[:n_missing])
+            n_missing -= len(plausible[-1])
         if n_missing > 0:
             raise ValueError(
                 f"Of {n} rows to draw of the class {of_class.iloc[0, -1]}, {n_missing} score lower "
