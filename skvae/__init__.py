@@ -8,6 +8,7 @@ if TYPE_CHECKING:
         CalibrationWarning,
         LatentReport,
         VAEAnomalyDetector,
+        VAEClassifier,
         VAETransformer,
         anomaly_average_precision,
     )
@@ -37,6 +38,7 @@ __all__ = [
     "ScoreDistributionDisplay",
     "TrainingCurveDisplay",
     "VAEAnomalyDetector",
+    "VAEClassifier",
     "VAETransformer",
     "anomaly_average_precision",
     "export_onnx",
@@ -48,7 +50,7 @@ __all__ = [
 _FOLDERS = {
     **dict.fromkeys(["load", "save"], "_files"),
     **dict.fromkeys(["export_onnx", "register_onnx"], "_onnx"),
-    **dict.fromkeys(["VAEAnomalyDetector", "VAETransformer"], "_estimators"),
+    **dict.fromkeys(["VAEAnomalyDetector", "VAEClassifier", "VAETransformer"], "_estimators"),
     **dict.fromkeys(
         ["CalibrationWarning", "LatentReport", "anomaly_average_precision"], "_estimators"
     ),

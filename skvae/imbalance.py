@@ -5,11 +5,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
-from sklearn.base import clone
 from sklearn.utils import check_array, check_random_state
 from sklearn.utils.validation import validate_data
 
-from ._estimators import BaseVAE, VAETransformer, p_values, real
+from ._estimators import BaseVAE, VAETransformer, clone_for, p_values, real, with_class
 from ._table import as_pandas
 
 try:
@@ -141,13 +140,12 @@ class VAEOversampler(BaseOverSampler):
 
     def _fit_resample(self, X, y):
         random_state = check_random_state(self.random_state)
-        table = _named(X)
-        context = _free_name(table)
-        table[context] = pd.Categorical(y)
-        estimator = VAETransformer() if self.estimator is None else clone(self.estimator)
+        table = with_class(X, pd.Categorical(y))
+        context = table.columns[-1]
+        estimator = VAETransformer() if self.estimator is None else self.estimator
+        estimator = clone_for(estimator, X, table, random_state=_seed(random_state))
         given = [*(estimator.context or ()), context]
-        estimator.set_params(context=given, random_state=_seed(random_state))
-        self.estimator_ = estimator.fit(table)
+        self.estimator_ = estimator.set_params(context=given).fit(table)
         tables, classes = [X], [y]
         for level, n in self.sampling_strategy_.items():
             of_class = table.loc[y == level]
@@ -184,14 +182,6 @@ class VAEOversampler(BaseOverSampler):
         return tags
 
 
-def _named(X):
-    """Table as a DataFrame whose columns are named by strings; a copy."""
-    frame = pd.DataFrame(X).infer_objects().copy()
-    if not all(isinstance(name, str) for name in frame):
-        frame.columns = [f"x{j}" for j in range(frame.shape[1])]
-    return frame
-
-
 def _joined(tables):
     """Rows of the first table, and those of the others, in its kind and dtypes."""
     first = tables[0]
@@ -199,13 +189,6 @@ def _joined(tables):
         return np.concatenate([np.asarray(part).astype(first.dtype) for part in tables])
     others = [part.set_axis(first.columns, axis=1) for part in tables[1:]]
     return pd.concat([first, *others], ignore_index=True)
-
-
-def _free_name(table):
-    name = "class"
-    while name in table:
-        name += "_"
-    return name
 
 
 def _seed(random_state):

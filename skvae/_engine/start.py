@@ -94,7 +94,7 @@ def given(rows, context):
         By least squares, the shortest where there are several.
     """
     with_mean = np.column_stack([np.ones(len(rows)), context])
-    effects = np.linalg.lstsq(with_mean, rows)[0][1:]
+    effects = np.linalg.lstsq(with_mean, rows, rcond=None)[0][1:]
     return rows - context @ effects, effects.T
 
 

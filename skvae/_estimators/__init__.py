@@ -4,8 +4,10 @@ from .base import BaseVAE
 from .calibrated import offsets_of, p_values_of
 from .calibration import CalibrationWarning, anomaly_average_precision, warn_of_detection
 from .checks import integer, real
+from .classifier import VAEClassifier
 from .conformal import discoveries, largest_discovery, p_values, threshold
 from .detector import VAEAnomalyDetector
+from .joined import clone_for, with_class
 from .keys import texts_are_levels
 from .latent import LatentReport
 from .settings import check_settings
@@ -16,9 +18,11 @@ __all__ = [
     "CalibrationWarning",
     "LatentReport",
     "VAEAnomalyDetector",
+    "VAEClassifier",
     "VAETransformer",
     "anomaly_average_precision",
     "check_settings",
+    "clone_for",
     "discoveries",
     "integer",
     "largest_discovery",
@@ -29,4 +33,5 @@ __all__ = [
     "texts_are_levels",
     "threshold",
     "warn_of_detection",
+    "with_class",
 ]

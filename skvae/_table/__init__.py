@@ -3,7 +3,7 @@
 from .columns import Column, EncodedTable
 from .domains import DOMAINS, FARTHEST, INVERSE_SINH, LOGARITHM
 from .encoder import TableEncoder
-from .frames import as_pandas, dtype_name, dtype_named
+from .frames import as_pandas, dtype_name, dtype_named, with_column
 from .given import given_rows
 from .reading import read_table
 
@@ -20,4 +20,5 @@ __all__ = [
     "dtype_named",
     "given_rows",
     "read_table",
+    "with_column",
 ]

@@ -140,8 +140,8 @@ class Column:
         the position in it, an unseen level as its length.
     n_codes : int
         How many probabilities its levels have: the levels from the last code on share one.
-    n_observed : int
-        Cells with a level in training.
+    n_observed, n_missing : int
+        Cells with a level in training, and without one.
     is_context : bool
         Whether the others are given it, and it is not scored itself.
     """
@@ -158,6 +158,7 @@ class Column:
     levels: tuple = field(default=(), repr=False)
     n_codes: int = 1
     n_observed: int = 0
+    n_missing: int = 0
     is_context: bool = False
 
 

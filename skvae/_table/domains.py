@@ -178,6 +178,7 @@ class Levels:
             "levels": tuple(levels[order].tolist()),
             "n_codes": max(1, n_codes),
             "n_observed": int(counts.sum()),
+            "n_missing": int((codes < 0).sum()),
         }
 
     def encode(self, values, raw, j, column):

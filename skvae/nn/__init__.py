@@ -22,6 +22,7 @@ from .layers import ACTIVATIONS, MLP, Linear, linear
 from .likelihoods import (
     Bernoulli,
     Categorical,
+    ClassLabel,
     Context,
     Gaussian,
     Heteroscedastic,
@@ -88,6 +89,7 @@ __all__ = [
     "Bernoulli",
     "BetweenSamples",
     "Categorical",
+    "ClassLabel",
     "Context",
     "DiagonalGaussian",
     "DiagonalNormal",

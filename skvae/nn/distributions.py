@@ -21,6 +21,7 @@ __all__ = [
     "PoissonWithCdf",
     "PrecisionNormal",
     "StudentTDistribution",
+    "Weighted",
     "WithAtom",
     "WithZeros",
 ]
@@ -349,3 +350,21 @@ class Levels(Distribution):
         known = log_mass.gather(-1, code[..., :1]).squeeze(-1)
         known = torch.where(x < self.n_levels, known, -math.inf)
         return torch.logaddexp(known + (self.n_observed / total).log(), -total.log())
+
+
+class Weighted(Distribution):
+    """Distribution of cells of which each counts as so many.
+
+    Parameters
+    ----------
+    p : Distribution
+    weight : float
+    """
+
+    def __init__(self, p, weight):
+        self.p, self.weight = p, weight
+        super().__init__(p.batch_shape, validate_args=False)
+
+    def log_prob(self, x):
+        """Log mass in nats, times the weight."""
+        return self.weight * self.p.log_prob(x)

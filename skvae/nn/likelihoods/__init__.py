@@ -4,7 +4,7 @@ from .base import Likelihood
 from .context import Context
 from .counts import NegativeBinomial, Poisson, ZeroInflated
 from .joint import JointLikelihood, LinearModel
-from .levels import Bernoulli, Categorical, OneHot, Ordinal, Smoothed
+from .levels import Bernoulli, Categorical, ClassLabel, OneHot, Ordinal, Smoothed
 from .numbers import (
     Gaussian,
     Heteroscedastic,
@@ -20,6 +20,7 @@ from .numbers import (
 __all__ = [
     "Bernoulli",
     "Categorical",
+    "ClassLabel",
     "Context",
     "Gaussian",
     "Heteroscedastic",

@@ -8,10 +8,10 @@ from torch import nn
 from torch.distributions import Bernoulli as BernoulliDistribution
 from torch.nn.functional import logsigmoid, softplus
 
-from ..distributions import Levels
+from ..distributions import Levels, Weighted
 from .base import Likelihood, draw_like
 
-__all__ = ["Bernoulli", "Categorical", "OneHot", "Ordinal", "Smoothed"]
+__all__ = ["Bernoulli", "Categorical", "ClassLabel", "OneHot", "Ordinal", "Smoothed"]
 
 
 class Bernoulli(Likelihood):
@@ -133,6 +133,42 @@ class OneHot(Categorical):
 
 
 Categorical.as_context = OneHot
+
+
+class ClassLabel(Smoothed):
+    """Probability of a class, with hardly any noise; the encoder does not see it.
+
+    A latent code is then inferred from the other columns alone, also in training, and the class
+    from the code: what rows without a label are asked. In training a label counts as often as
+    makes up for those that are missing, or few of them would say nothing of where codes lie.
+
+    Shape: (..., c, n_codes) -> batch (..., c).
+
+    References
+    ----------
+    Kingma, Rezende, Mohamed and Welling, "Semi-supervised Learning with Deep Generative Models",
+    2014, arXiv:1406.5298: their M1, both parts of which are trained together here.
+    """
+
+    domain = "category"
+    noise = 1e-3
+    n_inputs = 0
+
+    def __init__(self, columns):
+        super().__init__(columns)
+        self.n_params = self.n_codes
+        n_observed, n_missing = columns[0].n_observed, columns[0].n_missing
+        self.weight = (n_observed + n_missing) / max(1, n_observed)
+
+    def featurize(self, x):
+        return x.new_zeros(*x.shape, 0)
+
+    def forward(self, params):
+        p = super().forward(params)
+        return Weighted(p, self.weight) if self.training else p
+
+    def _log_masses(self, params):
+        return params.log_softmax(-1)
 
 
 class Ordinal(Smoothed):

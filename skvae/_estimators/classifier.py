@@ -1,0 +1,389 @@
+"""VAEClassifier: classes of rows, of which few need be labelled, or none of them."""
+
+from typing import Self
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
+from scipy.special import log_softmax, logsumexp
+from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin
+from sklearn.model_selection import StratifiedKFold
+from sklearn.utils import assert_all_finite, column_or_1d
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_consistent_length, check_is_fitted, validate_data
+
+from .._table import read_table
+from ..nn import ClassLabel
+from .base import BaseVAE
+from .checks import constant, either, integer, kind, one_of, real
+from .conformal import p_values
+from .joined import clone_for, with_class
+from .transformer import VAETransformer
+
+__all__ = ["VAEClassifier"]
+
+_RULES = {
+    "estimator": either(
+        kind("a VAETransformer or VAEAnomalyDetector", lambda value: isinstance(value, BaseVAE)),
+        constant(None),
+    ),
+    "labels": one_of(["latent", "decoder"]),
+    "class_prior": one_of(["empirical", "balanced"]),
+    "cv": either(integer(2), constant(None)),
+}
+
+
+class VAEClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
+    """Classifier by a density of rows and classes, for few labels and for rows of no class.
+
+    One model of all rows, labelled or not, gives a bound on log p(x, y) of each class y. Columns of
+    any kind are taken as they are, and cells may be missing.
+
+    Parameters
+    ----------
+    estimator : VAETransformer or VAEAnomalyDetector, default=None
+        Model to fit a clone of; None for a transformer with defaults.
+    labels : {"latent", "decoder"}, default="latent"
+        What the class has to do with a row. "latent": it follows from the row's latent code, as
+        the columns do, p(z) p(y | z) p(x | z); rows without a label say where codes lie. "decoder":
+        the decoder is given it, p(y) p(z) p(x | z, y), which needs many labels, and takes one
+        score a class.
+    class_prior : {"empirical", "balanced"}, default="empirical"
+        Frequencies of the classes: those of the labelled rows, or equal ones.
+    cv : int, default=None
+        Folds of calibration for `predict_set`: a model fitted anew to the rows outside a fold
+        scores the labelled rows within, which takes as many more fits. None leaves it to
+        `calibrate`.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+    class_log_prior_ : ndarray of shape (n_classes,)
+        Logarithms of the shares of the labelled rows, in nats.
+    estimator_ : VAETransformer or VAEAnomalyDetector
+        Fitted to the columns and the class.
+    class_scores_ : dict of label to ndarray
+        Bounds on log p(x, y) of the calibration rows of each class in nats, ascending; only with
+        `cv` or after `calibrate`.
+    n_features_in_ : int
+        Columns seen in `fit`.
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
+        Names of the columns, where X had names that are all strings.
+
+    See Also
+    --------
+    sklearn.semi_supervised.SelfTrainingClassifier : Labels rows by a classifier's own guesses.
+
+    Notes
+    -----
+    With many labels of complete rows gradient boosting is the better classifier. Use this one
+    where labels are few, cells are missing, or rows may be of none of the classes.
+
+    References
+    ----------
+    Kingma, Rezende, Mohamed and Welling, "Semi-supervised Learning with Deep Generative Models",
+    2014, arXiv:1406.5298. Sadinle, Lei and Wasserman, "Least Ambiguous Set-Valued Classifiers with
+    Bounded Error Levels", 2019, arXiv:1609.00451, for sets by class.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skvae import VAEClassifier, VAETransformer
+    >>> rng = np.random.RandomState(0)
+    >>> y = np.repeat([0, 1], 200)
+    >>> X = rng.normal(size=(400, 3)) + 3 * y[:, None]
+    >>> known = np.where(rng.rand(400) < 0.1, y, -1)  # nine of ten labels are lost
+    >>> model = VAEClassifier(VAETransformer(max_steps=200, random_state=0)).fit(X, known)
+    >>> bool(model.score(X, y) > 0.95)
+    True
+    """
+
+    def __init__(
+        self,
+        estimator: BaseVAE | None = None,
+        *,
+        labels: str = "latent",
+        class_prior: str = "empirical",
+        cv: int | None = None,
+    ) -> None:
+        self.estimator = estimator
+        self.labels = labels
+        self.class_prior = class_prior
+        self.cv = cv
+
+    def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
+        """Fit one model to all rows.
+
+        Parameters
+        ----------
+        X : array-like or DataFrame of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,)
+            Classes; -1, as in ``sklearn.semi_supervised``, or None where it is not known.
+
+        Returns
+        -------
+        self : VAEClassifier
+
+        Raises
+        ------
+        ValueError, TypeError
+            As ``VAETransformer.fit``, if a parameter is out of range, if y has one class alone, or
+            a class that has a single row.
+        """
+        for name, rule in _RULES.items():
+            rule.check(name, getattr(self, name), self)
+        read_table(X, min_rows=2)
+        classes, codes = _classes_of(y, self)
+        check_consistent_length(X, codes)
+        validate_data(self, X, skip_check_array=True)
+        log_prior = np.log(np.bincount(codes[codes >= 0]) / (codes >= 0).sum())
+        table = with_class(X, pd.Categorical.from_codes(codes, categories=classes))
+        fitted = self._fit_to(X, table)
+        scores = None if self.cv is None else self._out_of_fold(X, table, codes, log_prior)
+        self.classes_, self.class_log_prior_, self.estimator_ = classes, log_prior, fitted
+        self._keep_calibration(scores, codes[codes >= 0])
+        return self
+
+    def calibrate(self, X: ArrayLike, y: ArrayLike) -> Self:
+        """Take other calibration rows for `predict_set`, which were not fitted.
+
+        Parameters
+        ----------
+        X : array-like or DataFrame of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,)
+            Their classes; rows of -1 or None do not count.
+
+        Returns
+        -------
+        self : VAEClassifier
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError, ValueError, TypeError
+            As `predict_log_proba`, or if y has a class that was not fitted.
+        """
+        joint = self._joint(X)
+        y = column_or_1d(y)
+        check_consistent_length(X, y)
+        places = np.flatnonzero(_are_known(y))
+        codes = pd.Index(self.classes_).get_indexer(y[places])
+        if (codes < 0).any():
+            unknown = y[places][codes < 0][0]
+            raise ValueError(f"y has the class {unknown}, which was not fitted.")
+        self._keep_calibration(joint[places, codes], codes)
+        return self
+
+    def score_samples(self, X: ArrayLike) -> np.ndarray:
+        """Bound on the log density of each row whatever its class, in nats.
+
+        Parameters
+        ----------
+        X : array-like or DataFrame of shape (n_samples, n_features)
+
+        Returns
+        -------
+        scores : ndarray of shape (n_samples,)
+            Higher is more normal.
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError, ValueError, TypeError
+            As `predict_log_proba`.
+        """
+        table = self._table(X)
+        if self.labels == "latent":
+            return self.estimator_.score_samples(table)
+        return logsumexp(self._joint_by(self.estimator_, table, self.class_log_prior_), axis=1)
+
+    def predict_log_proba(self, X: ArrayLike) -> np.ndarray:
+        """Logarithms of `predict_proba`.
+
+        Parameters
+        ----------
+        X : array-like or DataFrame of shape (n_samples, n_features)
+
+        Returns
+        -------
+        log_proba : ndarray of shape (n_samples, n_classes)
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError
+            Before ``fit``.
+        ValueError, TypeError
+            If the columns are not those of the training table, or their values do not fit.
+        """
+        return log_softmax(self._joint(X), axis=1)
+
+    def predict_proba(self, X: ArrayLike) -> np.ndarray:
+        """Probability of each class: an estimate, as bounds stand in for densities.
+
+        Parameters
+        ----------
+        X : array-like or DataFrame of shape (n_samples, n_features)
+
+        Returns
+        -------
+        proba : ndarray of shape (n_samples, n_classes)
+            In the order of `classes_`.
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError, ValueError, TypeError
+            As `predict_log_proba`.
+        """
+        return np.exp(self.predict_log_proba(X))
+
+    def predict(self, X: ArrayLike) -> np.ndarray:
+        """Most probable class of each row.
+
+        Parameters
+        ----------
+        X : array-like or DataFrame of shape (n_samples, n_features)
+
+        Returns
+        -------
+        y : ndarray of shape (n_samples,)
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError, ValueError, TypeError
+            As `predict_log_proba`.
+        """
+        check_is_fitted(self)
+        return self.classes_[self._joint(X).argmax(axis=1)]
+
+    def predict_set(self, X: ArrayLike, error: float = 0.05) -> np.ndarray:
+        """Classes that each row may be of: all, several, one, or none, and then it is a novelty.
+
+        Parameters
+        ----------
+        X : array-like or DataFrame of shape (n_samples, n_features)
+        error : float in (0, 1), default=0.05
+            Of fresh rows of a class, at most this share is denied it.
+
+        Returns
+        -------
+        are_possible : bool ndarray of shape (n_samples, n_classes)
+            In the order of `classes_`: where the conformal p-value by class exceeds `error`. A
+            class with fewer than ``1 / error - 1`` calibration rows is always possible.
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError, ValueError, TypeError
+            As `predict_log_proba`; and ValueError if error is no number between 0 and 1, or no
+            row calibrates.
+        """
+        joint = self._joint(X)
+        real(0, 1, "neither").check("error", error, self)
+        if not hasattr(self, "class_scores_"):
+            raise ValueError("No row calibrates: fit with cv=5, or call calibrate(X, y).")
+        columns = zip(joint.T, self.classes_.tolist(), strict=True)
+        p = [p_values(scores, self.class_scores_[label]) for scores, label in columns]
+        return np.column_stack(p) > error
+
+    def _fit_to(self, X, table):
+        """Clone of the estimator, fitted to a table with the class."""
+        estimator = VAETransformer() if self.estimator is None else self.estimator
+        estimator = clone_for(estimator, X, table)
+        estimator.set_params(**_PARTS[self.labels](estimator, table))
+        return estimator.fit(table)
+
+    def _joint(self, X):
+        """Bound on log p(x, y) of each class, in nats; (n, n_classes)."""
+        table = self._table(X)
+        return self._joint_by(self.estimator_, table, self.class_log_prior_)
+
+    def _joint_by(self, estimator, table, log_prior):
+        name, dtype = table.columns[-1], table.dtypes.iloc[-1]
+        scores = []
+        for k in range(len(log_prior)):
+            of_class = pd.Categorical.from_codes(np.full(len(table), k), dtype=dtype)
+            scores.append(estimator.score_samples(table.assign(**{name: of_class})))
+        own = 0.0 if self.labels == "latent" else log_prior  # p(y | z) has learned it
+        wanted = 0.0 if self.class_prior == "empirical" else -log_prior - np.log(len(log_prior))
+        return np.column_stack(scores) + own + wanted
+
+    def _table(self, X):
+        """Columns of rows whose class is not known, and it."""
+        check_is_fitted(self)
+        n = len(read_table(X).values)
+        validate_data(self, X, skip_check_array=True, reset=False)
+        return with_class(X, pd.Categorical([None] * n, categories=self.classes_))
+
+    def _out_of_fold(self, X, table, codes, log_prior):
+        """Joint bounds of the labelled rows by models that were not fitted to them."""
+        places = np.flatnonzero(codes >= 0)
+        of_known = codes[places]
+        fewest = np.bincount(of_known).min()
+        if fewest < self.cv:
+            raise ValueError(
+                f"cv={self.cv} needs {self.cv} labelled rows of each class, and one of them has "
+                f"{fewest}. Use fewer folds, or calibrate(X, y)."
+            )
+        scores = np.empty(len(places))
+        for _, fold in StratifiedKFold(self.cv, shuffle=True, random_state=0).split(
+            of_known, of_known
+        ):
+            model = self._fit_to(X, table.drop(table.index[places[fold]]))
+            joint = self._joint_by(model, table.iloc[places[fold]], log_prior)
+            scores[fold] = joint[np.arange(len(fold)), of_known[fold]]
+        return scores
+
+    def _keep_calibration(self, scores, codes):
+        vars(self).pop("class_scores_", None)
+        if scores is not None:
+            labels = enumerate(self.classes_.tolist())
+            self.class_scores_ = {label: np.sort(scores[codes == k]) for k, label in labels}
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        tags.input_tags.string = True
+        return tags
+
+
+def _are_known(y):
+    """Which labels are there: not -1, None or NaN."""
+    return ~pd.isna(y) & np.array([label != -1 for label in y], dtype=bool)
+
+
+def _classes_of(y, estimator):
+    """Classes, and which one each row has, -1 where that is not known."""
+    if y is None:
+        raise ValueError(f"requires y to be passed, but the target y is None: {estimator}")
+    y = column_or_1d(y, warn=True)
+    is_known = _are_known(y)
+    labels = y[is_known]
+    assert_all_finite(labels, input_name="y")
+    if labels.dtype == object:
+        labels = np.array(labels.tolist())
+    check_classification_targets(labels)
+    classes, of_known = np.unique(labels, return_inverse=True)
+    if len(classes) < 2:
+        raise ValueError(
+            f"y has {len(classes)} class alone; two are needed to tell apart. For rows of one "
+            "class use VAEAnomalyDetector."
+        )
+    rare = np.bincount(of_known) < 2
+    if rare.any():
+        raise ValueError(
+            f"The class {classes[rare][0]} has a single row: two are needed. Label more, or "
+            "take it as unknown (-1)."
+        )
+    codes = np.full(len(y), -1)
+    codes[is_known] = of_known
+    return classes, codes
+
+
+def _in_latent(estimator, table):
+    """Parameters with which the class follows from the latent code."""
+    return {"likelihoods": estimator.likelihoods | {table.columns[-1]: ClassLabel}}
+
+
+def _in_decoder(estimator, table):
+    """Parameters with which the decoder is given the class."""
+    return {"context": [*(estimator.context or ()), table.columns[-1]]}
+
+
+_PARTS = {"latent": _in_latent, "decoder": _in_decoder}

@@ -1,0 +1,225 @@
+"""Classes by the density of rows and classes: laws, sets that hold their promise, and bad input."""
+
+import pickle
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+from common import SMALL
+from scipy import stats
+from scipy.special import logsumexp
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from sklearn.exceptions import NotFittedError
+from sklearn.model_selection import GridSearchCV
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from skvae import VAEClassifier, VAETransformer
+
+TINY = VAETransformer(**SMALL)
+QUICK = VAETransformer(max_steps=300, members=["plain"], random_state=0)
+BOTH = pytest.mark.parametrize("labels", ["latent", "decoder"])
+
+
+@parametrize_with_checks(
+    [VAEClassifier(VAETransformer(max_steps=30, members=["plain"], random_state=0))],
+    expected_failed_checks=lambda estimator: {
+        "check_classifiers_classes": "-1 is no class, as in sklearn.semi_supervised"
+    },
+)
+def test_scikit_learn_check(estimator, check):
+    check(estimator)
+
+
+def groups(n, seed=0):
+    """Rows of three classes with a common covariance, n of each."""
+    rng = np.random.default_rng(seed)
+    centres = np.array([[0.0, 0, 0, 0], [2, 1, 0, 0], [0, 2, 2, 0]])
+    mixing = np.random.default_rng(9).normal(size=(4, 4)) / 2 + np.eye(4)
+    y = np.repeat([0, 1, 2], n)
+    return centres[y] + rng.normal(size=(3 * n, 4)) @ mixing, y
+
+
+@pytest.fixture(scope="module", params=["latent", "decoder"])
+def fitted(request):
+    X, y = groups(300)
+    return VAEClassifier(QUICK, labels=request.param).fit(X, y)
+
+
+def test_a_linear_decoder_given_the_class_is_linear_discriminant_analysis():
+    X, y = groups(1_000)
+    linear = {"hidden_layer_sizes": (), "likelihoods": "gaussian", "prior": "standard_normal"}
+    alone = {"members": [{}], "robust_weight": 0, "random_state": 0}
+    model = VAEClassifier(VAETransformer(latent_dim=3, **linear, **alone), labels="decoder")
+    fresh = groups(300, seed=1)[0]
+    oracle = LinearDiscriminantAnalysis().fit(X, y).predict_proba(fresh)
+    np.testing.assert_allclose(model.fit(X, y).predict_proba(fresh), oracle, atol=0.06)
+
+
+def test_classes_are_told_apart_as_well_as_by_the_best_rule(fitted):
+    X, y = groups(500, seed=1)
+    best = LinearDiscriminantAnalysis().fit(*groups(2_000)).score(X, y)
+    assert fitted.score(X, y) > best - 0.03
+    proba = fitted.predict_proba(X)
+    np.testing.assert_allclose(proba.sum(axis=1), 1)
+    np.testing.assert_array_equal(fitted.predict(X), proba.argmax(axis=1))
+    # Of rows with a probability of p, about p are of the class.
+    sure = proba.max(axis=1)
+    assert np.mean(fitted.predict(X) == y) == pytest.approx(sure.mean(), abs=0.06)
+
+
+def test_scores_are_of_rows_whatever_their_class(fitted):
+    X, _ = groups(20, seed=1)
+    scores, joint = fitted.score_samples(X), fitted._joint(X)
+    if fitted.labels == "decoder":
+        np.testing.assert_allclose(scores, logsumexp(joint, axis=1))
+    else:  # E log p(y | z) is below log E p(y | z), and the classes are all there is
+        assert (scores > logsumexp(joint, axis=1)).all()
+    far = X + 50
+    assert (fitted.score_samples(far) < scores.min()).all()
+
+
+@BOTH
+def test_balanced_classes_shift_the_log_odds_by_the_prior(labels):
+    X, y = groups(200)
+    kept = np.r_[:200, 200:260, 400:430]  # 200, 60 and 30 rows
+    model = VAEClassifier(TINY, labels=labels).fit(X[kept], y[kept])
+    log_prior = np.log(np.array([200, 60, 30]) / 290)
+    np.testing.assert_allclose(model.class_log_prior_, log_prior)
+    before = model.predict_log_proba(X)
+    after = model.set_params(class_prior="balanced").predict_log_proba(X)
+    odds = (after - after[:, :1]) - (before - before[:, :1])
+    np.testing.assert_allclose(odds, np.tile(log_prior[0] - log_prior, (600, 1)), atol=1e-9)
+
+
+def test_rows_without_a_label_help():
+    rng = np.random.default_rng(0)
+    y = rng.integers(2, size=1_000)
+    along = rng.normal(size=1_000)
+    X = np.column_stack([along + 0.3 * rng.normal(size=1_000), along + y])  # two thin bands
+    X = np.column_stack([X, rng.normal(size=(1_000, 2))])
+    few = np.full(1_000, -1)
+    chosen = np.concatenate([np.flatnonzero(y == k)[:8] for k in (0, 1)])
+    few[chosen] = y[chosen]
+    accuracies = [
+        VAEClassifier(QUICK).fit(X[rows], few[rows]).score(X, y)
+        for rows in (chosen, np.arange(1_000))
+    ]
+    assert accuracies[1] > accuracies[0]
+    assert accuracies[1] > 0.85
+
+
+@pytest.mark.parametrize("unknown", [-1, None, np.nan])
+def test_classes_may_be_of_any_kind(unknown):
+    X, codes = groups(60)
+    names = np.array(["a", "b", "c"])
+    y = names[codes].astype(object)
+    y[::2] = unknown
+    model = VAEClassifier(TINY).fit(X, y)
+    assert model.classes_.tolist() == ["a", "b", "c"]
+    assert set(model.predict(X)) <= set(names)
+
+
+def test_sets_hold_their_promise_for_each_class_and_are_empty_for_novelties(fitted):
+    fitted = pickle.loads(pickle.dumps(fitted)).calibrate(*groups(400, seed=2))
+    X, y = groups(2_000, seed=3)
+    possible = fitted.predict_set(X, error=0.1)
+    denied = [np.sum(~possible[y == k, k]) for k in range(3)]
+    # 400 calibration rows scatter, too: the rate is a beta variable.
+    low, high = stats.betabinom(2_000, 40, 361).interval(0.9999)
+    assert all(low <= n <= high for n in denied)
+    assert possible.sum(axis=1).min() == 0
+    assert possible[y == 0].sum(axis=1).mean() < 2.5
+    assert not fitted.predict_set(X + 50).any()
+
+
+def test_folds_calibrate_as_fresh_rows_do():
+    X, y = groups(150)
+    y = np.where(np.arange(len(y)) % 3 == 0, -1, y)
+    model = VAEClassifier(QUICK.set_params(max_steps=100), cv=3).fit(X, y)
+    assert {label: len(scores) for label, scores in model.class_scores_.items()} == {
+        k: int((y == k).sum()) for k in range(3)
+    }
+    fresh, classes = groups(1_000, seed=4)
+    possible = model.predict_set(fresh, error=0.1)
+    denied = np.mean(~possible[np.arange(len(classes)), classes])
+    assert 0.03 < denied < 0.17
+
+
+def test_a_class_of_few_calibration_rows_is_always_possible(fitted):
+    fitted = pickle.loads(pickle.dumps(fitted))
+    X, y = groups(30, seed=5)
+    possible = fitted.calibrate(X[:72], y[:72]).predict_set(X + 99, error=0.05)
+    np.testing.assert_array_equal(possible.any(axis=0), [False, False, True])
+
+
+@BOTH
+@pytest.mark.parametrize("container", [np.asarray, pd.DataFrame, pl.DataFrame, np.ndarray.tolist])
+def test_any_container_and_holes(labels, container):
+    X, y = groups(60)
+    X[::7, 1] = np.nan
+    model = VAEClassifier(TINY, labels=labels).fit(container(X), y)
+    assert model.n_features_in_ == 4
+    assert np.isfinite(model.predict_proba(container(X))).all()
+
+
+@BOTH
+def test_parameters_that_name_columns_are_those_of_the_table(labels):
+    X, y = groups(60)
+    X[:, 3] = X[:, 3] > 0
+    estimator = VAETransformer(**SMALL, likelihoods={3: "bernoulli"}, context=[0])
+    model = VAEClassifier(estimator, labels=labels).fit(X, y)
+    assert model.estimator_.table_.columns_[3].likelihood == "bernoulli"
+    assert model.estimator_.table_.columns_[0].is_context
+    frame = pd.DataFrame(X, columns=list("abcd")).assign(**{"class": 1.5})
+    model = VAEClassifier(VAETransformer(**SMALL, context=["b"]), labels=labels).fit(frame, y)
+    assert model.estimator_.feature_names_in_[-1] == "class_"
+
+
+def test_it_works_under_a_search():
+    X, y = groups(60)
+    grid = {"estimator__latent_dim": [1, 3], "class_prior": ["empirical", "balanced"]}
+    search = GridSearchCV(VAEClassifier(TINY), grid, cv=2, error_score="raise").fit(X, y)
+    assert search.best_score_ > 0.5
+
+
+X, y = groups(20)
+WRONG = {
+    "one class": (X, np.where(y > 0, -1, 0), {}, "y has 1 class alone; two are needed"),
+    "one row": (X, np.where(np.arange(60) == 30, 1, 2 * (y == 2)), {}, "class 1 has a single row"),
+    "rows": (X, y[10:50], {}, "inconsistent numbers of samples"),
+    "folds": (X, np.where(y == 2, -1, y), {"cv": 30}, "cv=30 needs 30 labelled rows of each class"),
+    "labels": (
+        X,
+        y,
+        {"labels": "prior"},
+        "'labels' parameter of VAEClassifier must be a str among",
+    ),
+    "infinite": (np.where(X[3, 0] == X, np.inf, X), y, {}, "infinity"),
+}
+
+
+@pytest.mark.parametrize(("X", "y", "params", "message"), WRONG.values(), ids=WRONG)
+def test_bad_input_is_named(X, y, params, message):
+    with pytest.raises(ValueError, match=message):
+        VAEClassifier(TINY, **params).fit(X, y)
+
+
+def test_sets_without_calibration_and_unknown_classes_are_refused(fitted):
+    with pytest.raises(ValueError, match=r"fit with cv=5, or call calibrate\(X, y\)"):
+        fitted.predict_set(X)
+    with pytest.raises(ValueError, match="y has the class 7, which was not fitted"):
+        fitted.calibrate(X, np.full(60, 7))
+    with pytest.raises(ValueError, match="'error' parameter of VAEClassifier must be"):
+        fitted.predict_set(X, error=1.0)
+    with pytest.raises(NotFittedError):
+        VAEClassifier().predict(X)
+    with pytest.raises(TypeError, match="'estimator' parameter of VAEClassifier must be"):
+        VAEClassifier(LinearDiscriminantAnalysis()).fit(X, y)
+
+
+def test_a_fit_that_fails_leaves_what_was_fitted(fitted):
+    before = fitted.predict_proba(X)
+    with pytest.raises(ValueError, match="class alone"):
+        fitted.fit(X, np.zeros(60))
+    np.testing.assert_array_equal(fitted.predict_proba(X), before)
