@@ -415,6 +415,29 @@ def oversampling_section():
     )
 
 
+def classes_section():
+    """Accuracy and log loss by few labels and by many; novel classes."""
+    frame = pd.DataFrame(read(RESULTS / "classes.jsonl"))
+    frame["labels"] = frame["labels"].map({0: "all labels"}).fillna("10 labels a class")
+    seeds = frame["seed"].nunique()
+    novel = pd.DataFrame(read(RESULTS / "novel_classes.jsonl"))
+    novel = novel.groupby("table", sort=False)[["novelty_auroc", "denied"]].mean()
+    novel.columns = ["AUROC of rows of no class", "denied their class, 5 % at most"]
+    text = (
+        "## Classes\n\n`python benchmarks/classes.py`: half of each table is fitted, the other "
+        f"half judged; means over {seeds} seeds. Logistic regression alone is fitted without the "
+        "rows that have no label.\n"
+    )
+    for labels, part in frame.groupby("labels", sort=False):
+        by_method = part.pivot_table(["accuracy", "log_loss"], "method", "table", sort=False)
+        by_method.columns = [f"{table}: {name.replace('_', ' ')}" for name, table in by_method]
+        text += f"\n{markdown(by_method.map('{:.3f}'.format).rename_axis(labels))}\n"
+    return (
+        f"{text}\nOne class after another left out, the others fitted by half of their rows and "
+        f"calibrated by the rest:\n\n{markdown(novel.map('{:.3f}'.format))}\n"
+    )
+
+
 def onnx_section():
     """Difference and time of ONNX graphs beside the estimators."""
     frame = pd.DataFrame(read(RESULTS / "onnx.jsonl")).set_index("table")
@@ -558,6 +581,7 @@ SECTIONS = {
     "mixed.jsonl": mixed_section,
     "context.jsonl": context_section,
     "oversampling.jsonl": oversampling_section,
+    "classes.jsonl": classes_section,
     "missing.jsonl": missing_section,
     "explanations.jsonl": explanations_section,
     "labels.jsonl": labels_section,

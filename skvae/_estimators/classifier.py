@@ -1,6 +1,6 @@
 """VAEClassifier: classes of rows, of which few need be labelled, or none of them."""
 
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
@@ -8,8 +8,7 @@ from numpy.typing import ArrayLike
 from scipy.special import log_softmax, logsumexp
 from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin
 from sklearn.model_selection import StratifiedKFold
-from sklearn.utils import assert_all_finite, column_or_1d
-from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils import column_or_1d
 from sklearn.utils.validation import check_consistent_length, check_is_fitted, validate_data
 
 from .._table import read_table
@@ -18,6 +17,7 @@ from .base import BaseVAE
 from .checks import constant, either, integer, kind, one_of, real
 from .conformal import p_values
 from .joined import clone_for, with_class
+from .labels import are_known, classes_of
 from .transformer import VAETransformer
 
 __all__ = ["VAEClassifier"]
@@ -62,9 +62,9 @@ class VAEClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         Logarithms of the shares of the labelled rows, in nats.
     estimator_ : VAETransformer or VAEAnomalyDetector
         Fitted to the columns and the class.
-    class_scores_ : dict of label to ndarray
-        Bounds on log p(x, y) of the calibration rows of each class in nats, ascending; only with
-        `cv` or after `calibrate`.
+    class_scores_ : dict of label to ndarray of shape (2, m)
+        Of the m calibration rows of each class the bounds on log p(x, y) and log p(y | x) in nats,
+        each ascending; only with `cv` or after `calibrate`.
     n_features_in_ : int
         Columns seen in `fit`.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
@@ -133,7 +133,7 @@ class VAEClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         for name, rule in _RULES.items():
             rule.check(name, getattr(self, name), self)
         read_table(X, min_rows=2)
-        classes, codes = _classes_of(y, self)
+        classes, codes = classes_of(y, self)
         check_consistent_length(X, codes)
         validate_data(self, X, skip_check_array=True)
         log_prior = np.log(np.bincount(codes[codes >= 0]) / (codes >= 0).sum())
@@ -163,14 +163,14 @@ class VAEClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
             As `predict_log_proba`, or if y has a class that was not fitted.
         """
         joint = self._joint(X)
-        y = column_or_1d(y)
-        check_consistent_length(X, y)
-        places = np.flatnonzero(_are_known(y))
-        codes = pd.Index(self.classes_).get_indexer(y[places])
+        given: Any = column_or_1d(y)
+        check_consistent_length(X, given)
+        places = np.flatnonzero(are_known(given))
+        codes = pd.Index(self.classes_).get_indexer(given[places])
         if (codes < 0).any():
-            unknown = y[places][codes < 0][0]
+            unknown = given[places][codes < 0][0]
             raise ValueError(f"y has the class {unknown}, which was not fitted.")
-        self._keep_calibration(joint[places, codes], codes)
+        self._keep_calibration(_conformities(joint)[:, places, codes], codes)
         return self
 
     def score_samples(self, X: ArrayLike) -> np.ndarray:
@@ -253,6 +253,36 @@ class VAEClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         check_is_fitted(self)
         return self.classes_[self._joint(X).argmax(axis=1)]
 
+    def class_p_values(self, X: ArrayLike) -> np.ndarray:
+        """Conformal p-value of each class: how rarely a row of it is as odd, or as unlike it.
+
+        Parameters
+        ----------
+        X : array-like or DataFrame of shape (n_samples, n_features)
+
+        Returns
+        -------
+        p_values : ndarray of shape (n_samples, n_classes)
+            In the order of `classes_`. Where all are small, the row is of none of them. Twice the
+            smaller of two p-values among the calibration rows of the class, that of log p(x, y),
+            which is low for odd rows, and that of log p(y | x), which is for rows of others.
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError, ValueError, TypeError
+            As `predict_log_proba`; and ValueError if no row calibrates.
+        """
+        conformities = _conformities(self._joint(X))
+        if not hasattr(self, "class_scores_"):
+            raise ValueError("No row calibrates: fit with cv=5, or call calibrate(X, y).")
+        p = np.empty_like(conformities)
+        for k, label in enumerate(self.classes_.tolist()):
+            for own, scores, of_class in zip(
+                p, conformities, self.class_scores_[label], strict=True
+            ):
+                own[:, k] = p_values(scores[:, k], of_class)
+        return np.minimum(1.0, 2 * p.min(axis=0))
+
     def predict_set(self, X: ArrayLike, error: float = 0.05) -> np.ndarray:
         """Classes that each row may be of: all, several, one, or none, and then it is a novelty.
 
@@ -266,21 +296,15 @@ class VAEClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         -------
         are_possible : bool ndarray of shape (n_samples, n_classes)
             In the order of `classes_`: where the conformal p-value by class exceeds `error`. A
-            class with fewer than ``1 / error - 1`` calibration rows is always possible.
+            class with fewer than ``2 / error - 1`` calibration rows is always possible.
 
         Raises
         ------
         sklearn.exceptions.NotFittedError, ValueError, TypeError
-            As `predict_log_proba`; and ValueError if error is no number between 0 and 1, or no
-            row calibrates.
+            As `class_p_values`; and ValueError if error is no number between 0 and 1.
         """
-        joint = self._joint(X)
         real(0, 1, "neither").check("error", error, self)
-        if not hasattr(self, "class_scores_"):
-            raise ValueError("No row calibrates: fit with cv=5, or call calibrate(X, y).")
-        columns = zip(joint.T, self.classes_.tolist(), strict=True)
-        p = [p_values(scores, self.class_scores_[label]) for scores, label in columns]
-        return np.column_stack(p) > error
+        return self.class_p_values(X) > error
 
     def _fit_to(self, X, table):
         """Clone of the estimator, fitted to a table with the class."""
@@ -312,7 +336,7 @@ class VAEClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         return with_class(X, pd.Categorical([None] * n, categories=self.classes_))
 
     def _out_of_fold(self, X, table, codes, log_prior):
-        """Joint bounds of the labelled rows by models that were not fitted to them."""
+        """Conformities of the labelled rows by models that were not fitted to them."""
         places = np.flatnonzero(codes >= 0)
         of_known = codes[places]
         fewest = np.bincount(of_known).min()
@@ -321,20 +345,22 @@ class VAEClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
                 f"cv={self.cv} needs {self.cv} labelled rows of each class, and one of them has "
                 f"{fewest}. Use fewer folds, or calibrate(X, y)."
             )
-        scores = np.empty(len(places))
+        scores = np.empty((2, len(places)))
         for _, fold in StratifiedKFold(self.cv, shuffle=True, random_state=0).split(
             of_known, of_known
         ):
             model = self._fit_to(X, table.drop(table.index[places[fold]]))
             joint = self._joint_by(model, table.iloc[places[fold]], log_prior)
-            scores[fold] = joint[np.arange(len(fold)), of_known[fold]]
+            scores[:, fold] = _conformities(joint)[:, np.arange(len(fold)), of_known[fold]]
         return scores
 
     def _keep_calibration(self, scores, codes):
         vars(self).pop("class_scores_", None)
         if scores is not None:
             labels = enumerate(self.classes_.tolist())
-            self.class_scores_ = {label: np.sort(scores[codes == k]) for k, label in labels}
+            self.class_scores_ = {
+                label: np.sort(scores[:, codes == k], axis=1) for k, label in labels
+            }
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -343,37 +369,9 @@ class VAEClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         return tags
 
 
-def _are_known(y):
-    """Which labels are there: not -1, None or NaN."""
-    return ~pd.isna(y) & np.array([label != -1 for label in y], dtype=bool)
-
-
-def _classes_of(y, estimator):
-    """Classes, and which one each row has, -1 where that is not known."""
-    if y is None:
-        raise ValueError(f"requires y to be passed, but the target y is None: {estimator}")
-    y = column_or_1d(y, warn=True)
-    is_known = _are_known(y)
-    labels = y[is_known]
-    assert_all_finite(labels, input_name="y")
-    if labels.dtype == object:
-        labels = np.array(labels.tolist())
-    check_classification_targets(labels)
-    classes, of_known = np.unique(labels, return_inverse=True)
-    if len(classes) < 2:
-        raise ValueError(
-            f"y has {len(classes)} class alone; two are needed to tell apart. For rows of one "
-            "class use VAEAnomalyDetector."
-        )
-    rare = np.bincount(of_known) < 2
-    if rare.any():
-        raise ValueError(
-            f"The class {classes[rare][0]} has a single row: two are needed. Label more, or "
-            "take it as unknown (-1)."
-        )
-    codes = np.full(len(y), -1)
-    codes[is_known] = of_known
-    return classes, codes
+def _conformities(joint):
+    """How well each class fits each row: log p(x, y) and log p(y | x); (2, n, n_classes)."""
+    return np.stack([joint, log_softmax(joint, axis=1)])
 
 
 def _in_latent(estimator, table):

@@ -125,11 +125,11 @@ def test_sets_hold_their_promise_for_each_class_and_are_empty_for_novelties(fitt
     X, y = groups(2_000, seed=3)
     possible = fitted.predict_set(X, error=0.1)
     denied = [np.sum(~possible[y == k, k]) for k in range(3)]
-    # 400 calibration rows scatter, too: the rate is a beta variable.
-    low, high = stats.betabinom(2_000, 40, 361).interval(0.9999)
+    # 400 calibration rows scatter, too: each of the two rates is a beta variable.
+    _, high = stats.betabinom(2_000, 40, 361).interval(0.9999)
+    low, _ = stats.betabinom(2_000, 20, 381).interval(0.9999)
     assert all(low <= n <= high for n in denied)
-    assert possible.sum(axis=1).min() == 0
-    assert possible[y == 0].sum(axis=1).mean() < 2.5
+    assert possible.sum(axis=1).mean() < 1.6
     assert not fitted.predict_set(X + 50).any()
 
 
@@ -137,7 +137,7 @@ def test_folds_calibrate_as_fresh_rows_do():
     X, y = groups(150)
     y = np.where(np.arange(len(y)) % 3 == 0, -1, y)
     model = VAEClassifier(QUICK.set_params(max_steps=100), cv=3).fit(X, y)
-    assert {label: len(scores) for label, scores in model.class_scores_.items()} == {
+    assert {label: scores.shape[1] for label, scores in model.class_scores_.items()} == {
         k: int((y == k).sum()) for k in range(3)
     }
     fresh, classes = groups(1_000, seed=4)
@@ -149,7 +149,7 @@ def test_folds_calibrate_as_fresh_rows_do():
 def test_a_class_of_few_calibration_rows_is_always_possible(fitted):
     fitted = pickle.loads(pickle.dumps(fitted))
     X, y = groups(30, seed=5)
-    possible = fitted.calibrate(X[:72], y[:72]).predict_set(X + 99, error=0.05)
+    possible = fitted.calibrate(X[:72], y[:72]).predict_set(X + 99, error=0.07)
     np.testing.assert_array_equal(possible.any(axis=0), [False, False, True])
 
 

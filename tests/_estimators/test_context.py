@@ -8,6 +8,7 @@ import polars as pl
 import pytest
 import torch
 from common import QUICK, SMALL, factor_table, run
+from scipy.integrate import trapezoid
 from scipy.stats import multivariate_normal
 from sklearn.base import clone
 from sklearn.decomposition import FactorAnalysis
@@ -124,7 +125,7 @@ def test_the_density_of_a_column_given_the_context_integrates_to_one():
     grid = np.linspace(-40, 80, 4_001)
     for ward in "ad":
         scores = model.score_samples(pd.DataFrame({"ward": ward, "load": grid}))
-        assert 0.9 < np.trapezoid(np.exp(scores), grid) < 1.03
+        assert 0.9 < trapezoid(np.exp(scores), grid) < 1.03
 
 
 def test_what_is_odd_in_its_context_alone_is_found():

@@ -44,7 +44,7 @@ def test_columns_of_which_nothing_is_known_do_not_count(table):
 
 
 def test_fit_names_rows_without_a_cell(table):
-    X = pd.DataFrame(table)
+    X = pd.DataFrame(table.copy())
     X.iloc[7] = np.nan
     with pytest.warns(UserWarning, match=f"No cell is observed in 1 of {len(X)} rows, .* row 7: "):
         VAEAnomalyDetector(**TINY).fit(X)
