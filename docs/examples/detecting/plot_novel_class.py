@@ -15,7 +15,7 @@ from skvae import VAEClassifier, VAETransformer
 X, y = load_digits(return_X_y=True)
 known = np.flatnonzero(y < 4)  # zeros to threes are fitted, fours are not
 fit, calibrate, judge = np.array_split(np.random.default_rng(0).permutation(known), 3)
-estimator = VAETransformer(likelihoods="gaussian", max_steps=600, random_state=0)
+estimator = VAETransformer(likelihoods="gaussian", max_steps=400, random_state=0)
 model = VAEClassifier(estimator).fit(X[fit], y[fit]).calibrate(X[calibrate], y[calibrate])
 fours = np.flatnonzero(y == 4)
 
