@@ -8,7 +8,16 @@ from numpy.typing import ArrayLike
 from sklearn.utils import check_array, check_random_state
 from sklearn.utils.validation import validate_data
 
-from ._estimators import BaseVAE, VAETransformer, clone_for, p_values, real, with_class
+from ._estimators import (
+    A_MODEL,
+    BaseVAE,
+    VAETransformer,
+    check_classes,
+    clone_for,
+    p_values,
+    real,
+    with_class,
+)
 from ._table import as_pandas
 
 try:
@@ -39,11 +48,12 @@ class VAEOversampler(BaseOverSampler):
         frequent as the most frequent one, a float is the ratio of the two of them, a dict gives
         the rows of each afterwards.
     estimator : VAETransformer or VAEAnomalyDetector, default=None
-        Model to fit a clone of, with the class as further `context`; None for a transformer with
-        defaults.
+        Model to fit a clone of, with the class as further `context` and a seed of
+        `random_state`; None for a transformer with defaults.
     min_p_value : float, default=0.05
         Rows drawn that score as low as this share of the rows of their class, or lower, are left
-        out. 0 keeps all.
+        out; holes of the row that one is like do not count. 0 keeps all, and so does a class with
+        fewer than ``1 / min_p_value - 1`` rows.
     random_state : int, RandomState instance or None, default=None
 
     Attributes
@@ -126,6 +136,7 @@ class VAEOversampler(BaseOverSampler):
             as high.
         """
         real(0, 1, "left").check("min_p_value", self.min_p_value, self)
+        A_MODEL.check("estimator", self.estimator, self)
         frame = as_pandas(X)  # imbalanced-learn knows no other frames
         if not isinstance(y, list) and not hasattr(y, "iloc"):
             y = np.asarray(y)
@@ -146,6 +157,7 @@ class VAEOversampler(BaseOverSampler):
         estimator = clone_for(estimator, X, table, random_state=_seed(random_state))
         given = [*(estimator.context or ()), context]
         self.estimator_ = estimator.set_params(context=given).fit(table)
+        check_classes(self.estimator_)
         tables, classes = [X], [y]
         for level, n in self.sampling_strategy_.items():
             of_class = table.loc[y == level]
@@ -163,7 +175,8 @@ class VAEOversampler(BaseOverSampler):
             chosen = of_class.iloc[random_state.randint(len(of_class), size=n)]
             rows = self.estimator_.augment(chosen, random_state=_seed(random_state))
             if self.min_p_value > 0:
-                rows = rows[p_values(self.estimator_.score_samples(rows), own) >= self.min_p_value]
+                scores = self.estimator_.score_samples(rows.mask(chosen.isna().to_numpy()))
+                rows = rows[p_values(scores, own) >= self.min_p_value]
             plausible.append(rows[:n_missing])
             n_missing -= len(plausible[-1])
         if n_missing > 0:

@@ -14,7 +14,7 @@ from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 
-from skvae import VAEAnomalyDetector, VAETransformer
+from skvae import VAEAnomalyDetector, VAETransformer, imbalance
 from skvae._estimators import p_values
 from skvae.imbalance import VAEOversampler
 
@@ -72,8 +72,9 @@ def test_rows_drawn_are_like_their_class(sampler):
     assert rare["size"].std() > 0.3
 
 
-def test_rows_drawn_are_as_plausible_as_rows_of_the_class(mixed, sampler):
-    fitted, X_more, y_more = sampler
+def test_rows_drawn_are_as_plausible_as_rows_of_the_class(mixed):
+    fitted = VAEOversampler(estimator=TINY, random_state=0)
+    X_more, y_more = fitted.fit_resample(mixed[0].fillna({"size": 0.0}), mixed[1])
     scores = fitted.estimator_.score_samples(X_more.assign(**{"class": pd.Categorical(y_more)}))
     for name in ("other", "rare"):
         are_new = np.arange(len(y_more)) >= 640
@@ -114,6 +115,29 @@ def test_a_column_may_have_the_name_of_the_class(mixed):
     assert sampler.estimator_.feature_names_in_[-1] == "class_"
 
 
+def test_too_few_plausible_draws_are_an_error(mixed, monkeypatch):
+    monkeypatch.setattr(imbalance, "_MOST_ROUNDS", 1)
+    message = "Of 200 rows to draw of the class other, .* score lower than all but min_p_value=0.9"
+    with pytest.raises(ValueError, match=message):
+        VAEOversampler(estimator=TINY, min_p_value=0.9).fit_resample(*mixed)
+
+
+def test_holes_of_the_class_do_not_make_draws_implausible():
+    rng = np.random.default_rng(0)
+    y = np.repeat([0, 1], [300, 60])
+    X = rng.normal(size=(360, 10)) + y[:, None]
+    X[:, 1:][rng.random((360, 9)) < 0.5] = np.nan
+    X_more, _ = VAEOversampler(estimator=TINY, random_state=0).fit_resample(X, y)
+    drawn = X_more[360:]
+    assert len(drawn) == 240
+    assert drawn.std() > 0.9
+
+
+def test_another_kind_of_estimator_is_refused(mixed):
+    with pytest.raises(TypeError, match="'estimator' parameter of VAEOversampler must be"):
+        VAEOversampler(estimator="vae").fit_resample(*mixed)
+
+
 def test_a_polars_table_gives_a_pandas_one(mixed):
     X, y = pl.from_pandas(mixed[0]), pl.Series(mixed[1])
     X_more, y_more = VAEOversampler(estimator=TINY, random_state=0).fit_resample(X, y)
@@ -134,9 +158,9 @@ def test_it_works_in_a_pipeline_under_a_search():
 
 WRONG = {
     "min_p_value": ({"min_p_value": 1.0}, "'min_p_value' parameter of VAEOversampler must be"),
-    "no draw": (
-        {"min_p_value": 0.999},
-        "Of 200 rows to draw of the class other, .* score lower than all but min_p_value=0.999",
+    "merged": (
+        {"estimator": VAETransformer(**SMALL, max_categories=2)},
+        "max_categories=2 of the estimator leave 2 of 3 classes apart",
     ),
     "estimator": ({"estimator": VAETransformer(beta=-1)}, "'beta' parameter"),
 }

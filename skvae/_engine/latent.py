@@ -68,9 +68,10 @@ def information(model, rows, n_draws, seed):
     n = len(q.mean)
     aggregate = MixtureDistribution(q, torch.full((n,), -math.log(n), dtype=torch.float64))
     p = model.prior_distribution()
-    of_row, of_all, of_prior = (each.log_prob(z) for each in (q, aggregate, p))
+    of_row, of_prior = q.log_prob(z), p.log_prob(z)
     by_row = Normal(q.mean, q.stddev).log_prob(z)  # (s, n, k)
     parts = z.split(_AT_ONCE, dim=1)
+    of_all = torch.cat([aggregate.log_prob(part) for part in parts], dim=1)
     by_all = torch.cat([aggregate.marginal_log_prob(part) for part in parts], dim=1)
     has_marginals = hasattr(p, "marginal_log_prob")  # a prior of the user's own may have none
     by_prior = p.marginal_log_prob(z) if has_marginals else torch.full_like(z, math.nan)

@@ -7,13 +7,14 @@ from .checks import integer, real
 from .classifier import VAEClassifier
 from .conformal import discoveries, largest_discovery, p_values, threshold
 from .detector import VAEAnomalyDetector
-from .joined import clone_for, with_class
+from .joined import A_MODEL, check_classes, clone_for, with_class
 from .keys import texts_are_levels
 from .latent import LatentReport
 from .settings import check_settings
 from .transformer import VAETransformer
 
 __all__ = [
+    "A_MODEL",
     "BaseVAE",
     "CalibrationWarning",
     "LatentReport",
@@ -21,6 +22,7 @@ __all__ = [
     "VAEClassifier",
     "VAETransformer",
     "anomaly_average_precision",
+    "check_classes",
     "check_settings",
     "clone_for",
     "discoveries",

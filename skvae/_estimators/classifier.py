@@ -14,19 +14,17 @@ from sklearn.utils.validation import check_consistent_length, check_is_fitted, v
 from .._table import read_table
 from ..nn import ClassLabel
 from .base import BaseVAE
-from .checks import constant, either, integer, kind, one_of, real
+from .checks import constant, either, integer, one_of, real
 from .conformal import p_values
-from .joined import clone_for, with_class
+from .joined import A_MODEL, check_classes, clone_for, with_class
 from .labels import are_known, classes_of
+from .state import undone_if_it_fails
 from .transformer import VAETransformer
 
 __all__ = ["VAEClassifier"]
 
 _RULES = {
-    "estimator": either(
-        kind("a VAETransformer or VAEAnomalyDetector", lambda value: isinstance(value, BaseVAE)),
-        constant(None),
-    ),
+    "estimator": A_MODEL,
     "labels": one_of(["latent", "decoder"]),
     "class_prior": one_of(["empirical", "balanced"]),
     "cv": either(integer(2), constant(None)),
@@ -46,8 +44,7 @@ class VAEClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
     labels : {"latent", "decoder"}, default="latent"
         What the class has to do with a row. "latent": it follows from the row's latent code, as
         the columns do, p(z) p(y | z) p(x | z); rows without a label say where codes lie. "decoder":
-        the decoder is given it, p(y) p(z) p(x | z, y), which needs many labels, and takes one
-        score a class.
+        the decoder is given it, p(y) p(z) p(x | z, y), which needs many labels.
     class_prior : {"empirical", "balanced"}, default="empirical"
         Frequencies of the classes: those of the labelled rows, or equal ones.
     cv : int, default=None
@@ -77,7 +74,8 @@ class VAEClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
     Notes
     -----
     With many labels of complete rows gradient boosting is the better classifier. Use this one
-    where labels are few, cells are missing, or rows may be of none of the classes.
+    where labels are few, cells are missing, or rows may be of none of the classes. A prediction
+    takes one score of each class.
 
     References
     ----------
@@ -132,6 +130,11 @@ class VAEClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         """
         for name, rule in _RULES.items():
             rule.check(name, getattr(self, name), self)
+        with undone_if_it_fails(self):
+            self._fit(X, y)
+        return self
+
+    def _fit(self, X, y):
         read_table(X, min_rows=2)
         classes, codes = classes_of(y, self)
         check_consistent_length(X, codes)
@@ -142,7 +145,6 @@ class VAEClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         scores = None if self.cv is None else self._out_of_fold(X, table, codes, log_prior)
         self.classes_, self.class_log_prior_, self.estimator_ = classes, log_prior, fitted
         self._keep_calibration(scores, codes[codes >= 0])
-        return self
 
     def calibrate(self, X: ArrayLike, y: ArrayLike) -> Self:
         """Take other calibration rows for `predict_set`, which were not fitted.
@@ -190,10 +192,9 @@ class VAEClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         sklearn.exceptions.NotFittedError, ValueError, TypeError
             As `predict_log_proba`.
         """
-        table = self._table(X)
         if self.labels == "latent":
-            return self.estimator_.score_samples(table)
-        return logsumexp(self._joint_by(self.estimator_, table, self.class_log_prior_), axis=1)
+            return self.estimator_.score_samples(self._table(X))
+        return logsumexp(self._weighted(self._joint(X)), axis=1)
 
     def predict_log_proba(self, X: ArrayLike) -> np.ndarray:
         """Logarithms of `predict_proba`.
@@ -213,7 +214,7 @@ class VAEClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         ValueError, TypeError
             If the columns are not those of the training table, or their values do not fit.
         """
-        return log_softmax(self._joint(X), axis=1)
+        return log_softmax(self._weighted(self._joint(X)), axis=1)
 
     def predict_proba(self, X: ArrayLike) -> np.ndarray:
         """Probability of each class: an estimate, as bounds stand in for densities.
@@ -251,7 +252,7 @@ class VAEClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
             As `predict_log_proba`.
         """
         check_is_fitted(self)
-        return self.classes_[self._joint(X).argmax(axis=1)]
+        return self.classes_[self._weighted(self._joint(X)).argmax(axis=1)]
 
     def class_p_values(self, X: ArrayLike) -> np.ndarray:
         """Conformal p-value of each class: how rarely a row of it is as odd, or as unlike it.
@@ -311,7 +312,8 @@ class VAEClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         estimator = VAETransformer() if self.estimator is None else self.estimator
         estimator = clone_for(estimator, X, table)
         estimator.set_params(**_PARTS[self.labels](estimator, table))
-        return estimator.fit(table)
+        check_classes(estimator.fit(table))
+        return estimator
 
     def _joint(self, X):
         """Bound on log p(x, y) of each class, in nats; (n, n_classes)."""
@@ -325,15 +327,21 @@ class VAEClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
             of_class = pd.Categorical.from_codes(np.full(len(table), k), dtype=dtype)
             scores.append(estimator.score_samples(table.assign(**{name: of_class})))
         own = 0.0 if self.labels == "latent" else log_prior  # p(y | z) has learned it
-        wanted = 0.0 if self.class_prior == "empirical" else -log_prior - np.log(len(log_prior))
-        return np.column_stack(scores) + own + wanted
+        return np.column_stack(scores) + own
+
+    def _weighted(self, joint):
+        """Joint bounds with the frequencies of classes that are asked for."""
+        if self.class_prior == "empirical":
+            return joint
+        return joint - self.class_log_prior_ - np.log(len(self.classes_))
 
     def _table(self, X):
         """Columns of rows whose class is not known, and it."""
         check_is_fitted(self)
         n = len(read_table(X).values)
         validate_data(self, X, skip_check_array=True, reset=False)
-        return with_class(X, pd.Categorical([None] * n, categories=self.classes_))
+        table = with_class(X, pd.Categorical([None] * n, categories=self.classes_))
+        return table.set_axis(self.estimator_.feature_names_in_, axis=1)
 
     def _out_of_fold(self, X, table, codes, log_prior):
         """Conformities of the labelled rows by models that were not fitted to them."""
@@ -349,7 +357,9 @@ class VAEClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         for _, fold in StratifiedKFold(self.cv, shuffle=True, random_state=0).split(
             of_known, of_known
         ):
-            model = self._fit_to(X, table.drop(table.index[places[fold]]))
+            is_kept = np.ones(len(table), dtype=bool)
+            is_kept[places[fold]] = False
+            model = self._fit_to(X, table[is_kept])
             joint = self._joint_by(model, table.iloc[places[fold]], log_prior)
             scores[:, fold] = _conformities(joint)[:, np.arange(len(fold)), of_known[fold]]
         return scores

@@ -28,7 +28,7 @@ def factor_table(factors: ArrayLike, n: int) -> pd.DataFrame:
     Raises
     ------
     ValueError
-        If they have other rows, a hole, or one value alone.
+        If they have other rows, or a hole or an infinite number.
     """
     frame = pd.DataFrame(factors)
     if len(frame) != n:
@@ -37,8 +37,9 @@ def factor_table(factors: ArrayLike, n: int) -> pd.DataFrame:
         if column.isna().any():
             row = int(np.flatnonzero(column.isna())[0])
             raise ValueError(f"The factor {name!r} is missing in row {row}: leave out such rows.")
-        if column.nunique() == 1:
-            raise ValueError(f"The factor {name!r} has one value alone, {column.iloc[0]}.")
+        if pd.api.types.is_float_dtype(column) and np.isinf(column).any():
+            row = int(np.flatnonzero(np.isinf(column))[0])
+            raise ValueError(f"The factor {name!r} is infinite in row {row}: leave out such rows.")
     return frame.reset_index(drop=True)
 
 
@@ -57,9 +58,19 @@ def disentanglement(codes: np.ndarray, factors: pd.DataFrame) -> tuple[pd.DataFr
         ``mig``, ``sap``, and of DCI ``completeness`` and ``informativeness``.
     importance : DataFrame of shape (latent_dim, n_factors)
         Of each dimension in a random forest that infers the factor from the codes.
+
+    Raises
+    ------
+    ValueError
+        If a factor has one value alone.
     """
     scores, importance = {}, {}
     for name, factor in factors.items():
+        if factor.nunique() == 1:
+            raise ValueError(
+                f"The factor {name!r} has one value alone, {factor.iloc[0]}, in the {len(factor)} "
+                "rows that are compared."
+            )
         forest = _forest(codes, factor)
         shares = importance[name] = forest.feature_importances_
         scores[name] = {
@@ -81,9 +92,11 @@ def dimension_disentanglement(importance):
     Returns
     -------
     disentanglement : float
-        Mean over dimensions by their importance, in [0, 1].
+        Mean over dimensions by their importance, in [0, 1]; NaN where none has any.
     """
     weights = importance.sum(axis=1)
+    if weights.sum() == 0:
+        return np.nan
     of_dimension = [1 - _entropy(row / max(row.sum(), 1e-12)) for row in importance.to_numpy()]
     return float(np.average(of_dimension, weights=weights))
 
@@ -132,8 +145,8 @@ def _forest(codes, factor):
 
 
 def _entropy(shares):
-    """Entropy of shares relative to the largest that there is; 0 of a single one."""
-    if len(shares) == 1:
-        return 0.0
+    """Entropy of shares relative to the largest that there is; 0 of a single one, 1 of none."""
+    if len(shares) == 1 or shares.sum() == 0:
+        return float(shares.sum() == 0)
     positive = shares[shares > 0]
     return float(-(positive * np.log(positive)).sum() / np.log(len(shares)))

@@ -10,7 +10,9 @@ __all__ = ["are_known", "classes_of"]
 
 def are_known(y):
     """Which labels are there, and not -1, None or NaN; bool ndarray of shape (n,)."""
-    return ~pd.isna(y) & np.array([label != -1 for label in y], dtype=bool)
+    known = ~np.asarray(pd.isna(y))
+    known[known] = [label != -1 for label in y[known]]
+    return known
 
 
 def classes_of(y, estimator):
@@ -39,8 +41,8 @@ def classes_of(y, estimator):
     classes, of_known = np.unique(labels, return_inverse=True)
     if len(classes) < 2:
         raise ValueError(
-            f"y has {len(classes)} class alone; two are needed to tell apart. For rows of one "
-            "class use VAEAnomalyDetector."
+            f"y has {len(classes)} class alone; two are needed to tell apart, and -1 stands for "
+            "one that is not known. For rows of one class use VAEAnomalyDetector."
         )
     rare = np.bincount(of_known) < 2
     if rare.any():

@@ -3,8 +3,9 @@
 from .columns import Column, EncodedTable
 from .domains import DOMAINS, FARTHEST, INVERSE_SINH, LOGARITHM
 from .encoder import TableEncoder
-from .frames import as_pandas, dtype_name, dtype_named, with_column
+from .frames import as_pandas, dtype_name, dtype_named
 from .given import given_rows
+from .joined import with_column
 from .reading import read_table
 
 __all__ = [

@@ -1,9 +1,8 @@
 """DataFrames of pandas, polars and Arrow as one kind."""
 
-import numpy as np
 import pandas as pd
 
-__all__ = ["as_pandas", "dtype_name", "dtype_named", "with_column"]
+__all__ = ["as_pandas", "dtype_name", "dtype_named"]
 
 # Dtypes with a place for a hole, by the name that Arrow has for the type.
 NULLABLE = {
@@ -67,28 +66,3 @@ def _polars_cells(series):
         cells[series.is_null().to_numpy()] = pd.NA
         return cells
     return series.to_numpy()
-
-
-def with_column(X, name, cells):
-    """Table with a further column, as a DataFrame whose columns are named by strings.
-
-    Parameters
-    ----------
-    X : array-like or DataFrame of shape (n, n_columns)
-    name : str
-        Underscores follow where X has a column of that name.
-    cells : array-like of shape (n,)
-
-    Returns
-    -------
-    table : DataFrame of shape (n, n_columns + 1)
-        Columns whose names are no strings are "x0", "x1", ...
-    """
-    frame = as_pandas(X)
-    frame = pd.DataFrame(np.asarray(X)).infer_objects() if frame is None else frame.copy()
-    if not all(isinstance(label, str) for label in frame):
-        frame.columns = [f"x{j}" for j in range(frame.shape[1])]
-    while name in frame:
-        name += "_"
-    frame[name] = cells
-    return frame

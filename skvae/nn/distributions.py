@@ -358,7 +358,7 @@ class Weighted(Distribution):
     Parameters
     ----------
     p : Distribution
-    weight : float
+    weight : Tensor of shape (c,)
     """
 
     def __init__(self, p, weight):

@@ -369,6 +369,8 @@ def _potentials(x, y, entropy, n_rounds):
     with torch.no_grad():
         between = _distances(x, y).square()
         largest = float(between.max().clamp_min(entropy))
+        if not math.isfinite(largest):
+            return x.sum(1) * math.nan, y.sum(1) * math.nan
         n_halvings = math.ceil(math.log2(largest / entropy))
         entropies = [*(largest / 2**i for i in range(n_halvings)), *[entropy] * n_rounds]
         of_x, of_y = x.new_zeros(len(x)), y.new_zeros(len(y))

@@ -4,7 +4,8 @@ Conventions: ``forward`` maps the encoder's last hidden layer (n, n_hidden) to a
 distribution with batch shape (n,) and event shape (latent_dim,); densities are in nats.
 Besides ``log_prob`` and ``mean`` the distribution offers ``transport(eps)``, which turns
 given noise into draws, and ``pairwise_log_prob(z)``, the density of every z under every
-member of its batch: with these two a prior may be a mixture of posteriors.
+member of its batch: with these two a prior may be a mixture of posteriors. The certainty of codes
+and the report on latent dimensions need its ``stddev`` and ``event_shape``, too.
 """
 
 import torch

@@ -146,6 +146,67 @@ def test_folds_calibrate_as_fresh_rows_do():
     assert 0.03 < denied < 0.17
 
 
+def test_sets_do_not_depend_on_the_frequencies_asked_for(fitted):
+    X, y = groups(60, seed=6)
+    fitted = pickle.loads(pickle.dumps(fitted)).calibrate(X, y)
+    before = fitted.class_p_values(X)
+    fitted.set_params(class_prior="balanced")
+    np.testing.assert_array_equal(fitted.class_p_values(X), before)
+
+
+def test_folds_go_by_position_and_not_by_label():
+    X, y = groups(30)
+    frames = [pd.DataFrame(X, columns=list("abcd"), index=i) for i in (range(90), [0] * 90)]
+    first, second = (VAEClassifier(TINY, cv=3).fit(frame, y).class_scores_ for frame in frames)
+    for label, scores in first.items():
+        np.testing.assert_array_equal(scores, second[label])
+
+
+@BOTH
+@pytest.mark.filterwarnings("ignore:X does not have valid feature names")
+@pytest.mark.filterwarnings("ignore:X has feature names")
+def test_arrays_and_frames_stand_in_for_each_other(labels):
+    X, y = groups(40)
+    frame = pd.DataFrame(X, columns=list("abcd"))
+    for fitted_to, asked in ((X, frame), (frame, X)):
+        model = VAEClassifier(TINY, labels=labels).fit(fitted_to, y)
+        expected = model.predict_proba(fitted_to)
+        np.testing.assert_array_equal(model.predict_proba(asked), expected)
+
+
+@pytest.mark.filterwarnings("ignore:Nearly every row has")
+@pytest.mark.parametrize(
+    "X",
+    [
+        [[1.5 * i, "u" if i % 3 else "v"] for i in range(30)],
+        np.arange(60).reshape(30, 2),
+        np.random.default_rng(0).normal(size=(30, 2)).astype(np.float32),
+    ],
+    ids=["list", "integers", "float32"],
+)
+def test_columns_are_read_as_those_of_the_estimator(X):
+    model = VAEClassifier(TINY).fit(X, np.arange(30) % 2)
+    own = VAETransformer(**SMALL).fit(X).table_.columns_
+    kinds = [column.likelihood for column in model.estimator_.table_.columns_[:-1]]
+    assert kinds == [column.likelihood for column in own]
+
+
+def test_classes_that_would_be_merged_are_refused():
+    X, y = groups(20)
+    with pytest.raises(ValueError, match="max_categories=2 of the estimator leave 2 of 3 classes"):
+        VAEClassifier(VAETransformer(**SMALL, max_categories=2)).fit(X, y)
+
+
+def test_holes_among_labels_are_unknown_whatever_their_kind():
+    X, codes = groups(20)
+    for dtype, hole in (("string", pd.NA), ("category", np.nan), ("Int64", pd.NA)):
+        y = pd.Series(codes.astype(str) if dtype != "Int64" else codes, dtype=dtype)
+        y[::4] = hole
+        model = VAEClassifier(TINY).fit(X, y)
+        assert len(model.classes_) == 3
+        assert model.estimator_.table_.columns_[-1].n_missing >= 12
+
+
 def test_a_class_of_few_calibration_rows_is_always_possible(fitted):
     fitted = pickle.loads(pickle.dumps(fitted))
     X, y = groups(30, seed=5)
@@ -195,6 +256,12 @@ WRONG = {
         {"labels": "prior"},
         "'labels' parameter of VAEClassifier must be a str among",
     ),
+    "context": (
+        X,
+        y,
+        {"estimator": VAETransformer(context=[7])},
+        "'context' parameter of VAETransformer names the column 7, which X does not have",
+    ),
     "infinite": (np.where(X[3, 0] == X, np.inf, X), y, {}, "infinity"),
 }
 
@@ -202,7 +269,7 @@ WRONG = {
 @pytest.mark.parametrize(("X", "y", "params", "message"), WRONG.values(), ids=WRONG)
 def test_bad_input_is_named(X, y, params, message):
     with pytest.raises(ValueError, match=message):
-        VAEClassifier(TINY, **params).fit(X, y)
+        VAEClassifier(**{"estimator": TINY} | params).fit(X, y)
 
 
 def test_sets_without_calibration_and_unknown_classes_are_refused(fitted):
@@ -219,7 +286,8 @@ def test_sets_without_calibration_and_unknown_classes_are_refused(fitted):
 
 
 def test_a_fit_that_fails_leaves_what_was_fitted(fitted):
+    fitted = pickle.loads(pickle.dumps(fitted)).set_params(cv=99)
     before = fitted.predict_proba(X)
-    with pytest.raises(ValueError, match="class alone"):
-        fitted.fit(X, np.zeros(60))
+    with pytest.raises(ValueError, match="cv=99 needs 99 labelled rows"):
+        fitted.fit(X[:, :2], y)
     np.testing.assert_array_equal(fitted.predict_proba(X), before)

@@ -10,6 +10,7 @@ from sklearn.mixture import GaussianMixture
 
 from skvae import VAEAnomalyDetector, VAETransformer
 from skvae._engine import information
+from skvae._estimators import latent
 from skvae._estimators.disentanglement import dimension_disentanglement, disentanglement
 from skvae._table import Column, EncodedTable
 from skvae.nn import (
@@ -177,10 +178,17 @@ def test_any_container_and_a_random_state(frame, container):
     assert first.factors is None
 
 
-def test_many_rows_are_drawn_from(two_factors, linear):
-    X = np.tile(two_factors[0], (2, 1))
-    report = linear.latent_report(X, np.tile(two_factors[1], (2, 1)), random_state=0)
-    assert report.mutual_information < np.log(2_000)
+def test_many_rows_are_drawn_from(two_factors, linear, monkeypatch):
+    monkeypatch.setattr(latent, "_MOST_ROWS", 10)
+    report = linear.latent_report(*two_factors, random_state=0)
+    assert 0.9 * np.log(10) < report.mutual_information < np.log(10)
+
+
+def test_few_rows_and_equal_ones_have_a_report(linear):
+    X = np.random.default_rng(0).normal(size=(8, 6))
+    report = linear.latent_report(X, [0, 1] * 4, random_state=0)  # too few for a split
+    assert report.factors["completeness"].item() == 0
+    assert np.isnan(report.disentanglement)
 
 
 def test_the_report_leaves_torchs_generator_alone(linear, two_factors):
@@ -192,7 +200,11 @@ def test_the_report_leaves_torchs_generator_alone(linear, two_factors):
 WRONG = {
     "rows": ({"factors": [1, 2]}, "factors has 2 rows and X has 5"),
     "hole": ({"factors": [1, 2, None, 3, 4]}, "factor 0 is missing in row 2"),
-    "constant": ({"factors": pd.DataFrame({"a": [1] * 5})}, "factor 'a' has one value alone, 1"),
+    "constant": (
+        {"factors": pd.DataFrame({"a": [1] * 5})},
+        "factor 'a' has one value alone, 1, in the 5 rows that are compared",
+    ),
+    "infinite": ({"factors": [1.0, 2, np.inf, 3, 4]}, "factor 0 is infinite in row 2"),
 }
 
 

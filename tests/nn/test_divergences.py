@@ -147,6 +147,11 @@ def test_the_gradient_of_sinkhorn_is_that_of_its_value(generator):
     assert (gradient * direction).sum().item() == pytest.approx(slope, rel=0.02)
 
 
+def test_sinkhorn_of_what_is_no_number_is_none():
+    x = torch.full((3, 2), torch.inf)
+    assert sinkhorn(x, x).isnan()
+
+
 def test_mmd_to_a_normal_is_that_of_a_large_sample_of_it(generator):
     x, y = 0.5 + 2 * normal(40, 2, generator), normal(4000, 2, generator)
 

@@ -16,7 +16,7 @@ from skvae import VAETransformer
 from skvae.imbalance import VAEOversampler
 
 X, y = load_wine(return_X_y=True, as_frame=True)
-rare = np.flatnonzero(y == 2)[12:]  # all but twelve wines of the third cultivar are lost
+rare = np.flatnonzero(y == 2)[24:]  # half of the wines of the third cultivar are lost
 X, y = X.drop(index=rare), y.drop(index=rare)
 samplers = {
     "SMOTE": SMOTE(random_state=0),

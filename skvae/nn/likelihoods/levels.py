@@ -157,8 +157,8 @@ class ClassLabel(Smoothed):
     def __init__(self, columns):
         super().__init__(columns)
         self.n_params = self.n_codes
-        n_observed, n_missing = columns[0].n_observed, columns[0].n_missing
-        self.weight = (n_observed + n_missing) / max(1, n_observed)
+        weights = [1 + c.n_missing / max(1, c.n_observed) for c in columns]
+        self.register_buffer("weight", torch.tensor(weights), persistent=False)
 
     def featurize(self, x):
         return x.new_zeros(*x.shape, 0)
