@@ -1,9 +1,8 @@
 """Divergences of latent points from the prior: they pull the aggregate posterior towards it.
 
 Conventions: most compare two samples. They take x (n, k) and y (m, k) and a torch.Generator for
-those that draw random directions, and return a differentiable scalar >= 0 that is 0 when both
-samples are the same. Those that need no draws from the prior, as they know its density, are
-subclasses of `Divergence`.
+those that draw random directions, and return a differentiable scalar >= 0 that is 0 when both are
+the same. Those that know the prior's density, and need no draws, are subclasses of `Divergence`.
 """
 
 import math
