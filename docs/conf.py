@@ -49,6 +49,7 @@ html_sidebars = {"index": [], "quick_start": [], "changelog": []}
 
 SECTIONS = ["detecting", "reasons", "certainty", "model", "codes", "deploying"]
 sphinx_gallery_conf = {
+    "parallel": 2,
     "examples_dirs": "examples",
     "gallery_dirs": "auto_examples",
     "filename_pattern": "plot_",
