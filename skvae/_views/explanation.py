@@ -39,6 +39,8 @@ class ExplanationDisplay:
         Its ``kl`` and ``baseline``, of ``explain(X, return_rest=True)``.
     threshold : float or None
         Anomaly score above which rows are anomalies.
+    repaired : Series or None
+        The nearest normal row, as ``repair`` gives it: where it differs, its value is written, too.
 
     Attributes
     ----------
@@ -56,12 +58,19 @@ class ExplanationDisplay:
     """
 
     def __init__(
-        self, *, parts: Any, cells: Any = None, rest: Any = None, threshold: float | None = None
+        self,
+        *,
+        parts: Any,
+        cells: Any = None,
+        rest: Any = None,
+        threshold: float | None = None,
+        repaired: Any = None,
     ) -> None:
         self.parts = parts
         self.cells = cells
         self.rest = rest
         self.threshold = threshold
+        self.repaired = repaired
 
     @classmethod
     def from_estimator(cls, estimator: Any, X: ArrayLike, *, row: int = 0, ax: Any = None) -> Self:
@@ -91,8 +100,15 @@ class ExplanationDisplay:
         # `explain` is about the ELBO, and so is the threshold only where the score is.
         offset = getattr(estimator, "offset_", None) if estimator.bound == "elbo" else None
         threshold = None if offset is None else -offset
+        repaired = None
+        if threshold is not None and estimator.predict(one)[0] == -1:
+            repaired = as_named_frame(estimator.repair(one)).set_axis(cells.columns, axis=1)
         return cls.from_predictions(
-            parts.iloc[0], cells.iloc[0], rest=rest.iloc[0], threshold=threshold, ax=ax
+            *(parts.iloc[0], cells.iloc[0]),
+            rest=rest.iloc[0],
+            threshold=threshold,
+            repaired=None if repaired is None else repaired.iloc[0],
+            ax=ax,
         )
 
     @classmethod
@@ -103,6 +119,7 @@ class ExplanationDisplay:
         *,
         rest: Any = None,
         threshold: float | None = None,
+        repaired: Any = None,
         ax: Any = None,
     ) -> Self:
         """Draw the explanation of a row.
@@ -118,14 +135,17 @@ class ExplanationDisplay:
             the waterfall ends at the sum of the columns' parts.
         threshold : float, default=None
             Anomaly score above which rows are anomalies: ``-offset_``.
+        repaired : Series or array-like, default=None
+            The nearest normal row, as ``repair`` gives it.
         ax : matplotlib Axes, default=None
 
         Returns
         -------
         display : ExplanationDisplay
         """
-        parts, cells, rest = map(_as_series, (parts, cells, rest))
-        return cls(parts=parts, cells=cells, rest=rest, threshold=threshold).plot(ax=ax)
+        parts, cells, rest, repaired = map(_as_series, (parts, cells, rest, repaired))
+        display = cls(parts=parts, cells=cells, rest=rest, threshold=threshold, repaired=repaired)
+        return display.plot(ax=ax)
 
     def plot(self, ax: Any = None, *, max_columns: int = 9) -> Self:
         """Draw the waterfall upwards, the largest part last, to the row's score.
@@ -192,7 +212,9 @@ class ExplanationDisplay:
     def _label(self, name):
         if self.cells is None or name not in self.cells.index:
             return str(name)
-        return f"{name} = {written(self.cells[name])}"
+        value = written(self.cells[name])
+        normal = value if self.repaired is None else written(self.repaired[name])
+        return f"{name} = {value}" if normal == value else f"{name} = {value} (normal: {normal})"
 
 
 def _as_series(values):

@@ -139,6 +139,17 @@ def test_waterfall_ends_at_the_rows_score(detector, wine, row, max_columns):
     assert f"{largest} = {wine[largest].iloc[row]:.4g}" in labels
 
 
+def test_what_would_make_the_row_normal_is_written(detector, wine):
+    row = wine.iloc[[0]].assign(alcohol=99.0)
+    repaired, changed = detector.repair(row, return_cells=True)
+    display = ExplanationDisplay.from_estimator(detector, row)
+    labels = {text.get_text() for text in display.ax_.get_yticklabels()}
+    assert changed["alcohol"].item()
+    assert f"alcohol = 99 (normal: {repaired['alcohol'].item():.4g})" in labels
+    usual = ExplanationDisplay.from_estimator(detector, wine, row=3)
+    assert not any("normal:" in t.get_text() for t in usual.ax_.get_yticklabels())
+
+
 @pytest.fixture(scope="module")
 def renamed(wine):
     """Columns that are called as parts are, and such with dollar signs."""
