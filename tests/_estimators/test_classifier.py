@@ -22,7 +22,7 @@ BOTH = pytest.mark.parametrize("labels", ["latent", "decoder"])
 
 
 @parametrize_with_checks(
-    [VAEClassifier(VAETransformer(max_steps=30, members=["plain"], random_state=0))],
+    [VAEClassifier(VAETransformer(**SMALL | {"max_steps": 30}, robust_weight=0))],
     expected_failed_checks=lambda estimator: {
         "check_classifiers_classes": "-1 is no class, as in sklearn.semi_supervised"
     },
