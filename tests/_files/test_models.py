@@ -286,7 +286,7 @@ def is_clear(path):
 
 
 FUZZING = settings(
-    max_examples=long_run(300),
+    max_examples=long_run(200),
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
