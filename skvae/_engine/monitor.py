@@ -26,7 +26,7 @@ ANNEALING = 0.4  # share of all steps, at the end, over which it falls to 0
 FALL = 2  # power of the share of the fall still ahead: flat where it ends
 N_EVALUATIONS = 50
 EVALUATION_SIZE = 2048  # held-out rows times draws in one evaluation
-_COMPARED = 512  # draws of them that a divergence is of
+_COMPARED = 256  # draws of them that a divergence is of: as many as of a batch
 
 
 class Schedule:

@@ -26,7 +26,8 @@ def patients(n, seed):
 
 
 X, fresh = patients(12_000, seed=0), patients(20_000, seed=1)
-shared = {"likelihoods": {"x": "gaussian", "y": "gaussian"}, "max_steps": 300, "random_state": 0}
+gaussian = {"x": "gaussian", "y": "gaussian"}  # one scale a column, for all hospitals
+shared = {"likelihoods": gaussian, "members": ["plain"], "max_steps": 300, "random_state": 0}
 settings = {"validation_fraction": 0.3, "false_alarm_rate": 0.02} | shared
 detectors = {
     "one threshold": VAEAnomalyDetector(**settings).fit(X),

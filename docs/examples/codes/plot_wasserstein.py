@@ -14,10 +14,10 @@ from sklearn.datasets import load_breast_cancer
 from skvae import VAETransformer
 
 X, y = load_breast_cancer(return_X_y=True)
-shared = {"latent_dim": 2, "prior": "standard_normal", "max_steps": 400, "random_state": 0}
-wasserstein = {"beta": 0.0, "divergence_weight": 20.0}
+shared = {"latent_dim": 2, "prior": "standard_normal", "members": ["plain"], "max_steps": 200}
+wasserstein = {"beta": 0.0, "divergence_weight": 20.0, "random_state": 0}
 models = {
-    "VAE": VAETransformer(**shared),
+    "VAE": VAETransformer(random_state=0, **shared),
     "WAE, sinkhorn": VAETransformer(divergence="sinkhorn", **wasserstein, **shared),
     "WAE, mmd": VAETransformer(divergence="mmd", **wasserstein, **shared),
     "K-VAE, kernel": VAETransformer(divergence="kernel", **wasserstein, **shared),
