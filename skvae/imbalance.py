@@ -16,6 +16,7 @@ from ._estimators import (
     clone_for,
     p_values,
     real,
+    seed_from,
     with_class,
 )
 from ._table import as_pandas
@@ -154,7 +155,7 @@ class VAEOversampler(BaseOverSampler):
         table = with_class(X, pd.Categorical(y))
         context = table.columns[-1]
         estimator = VAETransformer() if self.estimator is None else self.estimator
-        estimator = clone_for(estimator, X, table, random_state=_seed(random_state))
+        estimator = clone_for(estimator, X, table, random_state=seed_from(random_state))
         given = [*(estimator.context or ()), context]
         self.estimator_ = estimator.set_params(context=given).fit(table)
         check_classes(self.estimator_)
@@ -173,7 +174,7 @@ class VAEOversampler(BaseOverSampler):
             if n_missing == 0:
                 break
             chosen = of_class.iloc[random_state.randint(len(of_class), size=n)]
-            rows = self.estimator_.augment(chosen, random_state=_seed(random_state))
+            rows = self.estimator_.augment(chosen, random_state=seed_from(random_state))
             if self.min_p_value > 0:
                 scores = self.estimator_.score_samples(rows.mask(chosen.isna().to_numpy()))
                 rows = rows[p_values(scores, own) >= self.min_p_value]
@@ -202,7 +203,3 @@ def _joined(tables):
         return np.concatenate([np.asarray(part).astype(first.dtype) for part in tables])
     others = [part.set_axis(first.columns, axis=1) for part in tables[1:]]
     return pd.concat([first, *others], ignore_index=True)
-
-
-def _seed(random_state):
-    return int(random_state.randint(np.iinfo(np.int32).max))

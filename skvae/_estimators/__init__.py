@@ -10,6 +10,7 @@ from .detector import VAEAnomalyDetector
 from .joined import A_MODEL, check_classes, clone_for, with_class
 from .keys import texts_are_levels
 from .latent import LatentReport
+from .queries import seed_from
 from .settings import check_settings
 from .transformer import VAETransformer
 
@@ -32,6 +33,7 @@ __all__ = [
     "p_values",
     "p_values_of",
     "real",
+    "seed_from",
     "texts_are_levels",
     "threshold",
     "warn_of_detection",

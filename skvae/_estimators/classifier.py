@@ -141,8 +141,8 @@ class VAEClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         validate_data(self, X, skip_check_array=True)
         log_prior = np.log(np.bincount(codes[codes >= 0]) / (codes >= 0).sum())
         table = with_class(X, pd.Categorical.from_codes(codes, categories=classes))
-        fitted = self._fit_to(X, table)
         scores = None if self.cv is None else self._out_of_fold(X, table, codes, log_prior)
+        fitted = self._fit_to(X, table)
         self.classes_, self.class_log_prior_, self.estimator_ = classes, log_prior, fitted
         self._keep_calibration(scores, codes[codes >= 0])
 
