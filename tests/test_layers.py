@@ -42,7 +42,8 @@ ALLOWED = {
     # numbers in, numbers out
     "_engine": {
         *("_table", "nn"),
-        *("numpy", "pandas", "scipy", "sklearn", "threadpoolctl", "torch", "tqdm"),
+        *("numpy", "pandas", "safetensors", "scipy", "sklearn"),
+        *("threadpoolctl", "torch", "tqdm"),
     },
     "_table": {"numpy", "pandas", "pyarrow", "scipy", "sklearn"},
     "nn": {"scipy", "torch"},  # scipy: distribution functions that torch lacks

@@ -1,5 +1,6 @@
 """The engine: encoded tables in, weights and scores out."""
 
+from .checkpoint import Checkpoint, NoCheckpoint
 from .density import Density, by_chunk, drawn
 from .latent import information, traverse
 from .members import Member, as_frame, chosen, kept, unseen
@@ -15,8 +16,10 @@ __all__ = [
     "EVALUATION_SIZE",
     "ROBUST",
     "SETTINGS",
+    "Checkpoint",
     "Density",
     "Member",
+    "NoCheckpoint",
     "Reader",
     "Recipe",
     "Trained",

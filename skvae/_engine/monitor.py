@@ -26,6 +26,7 @@ ANNEALING = 0.4  # share of all steps, at the end, over which it falls to 0
 FALL = 2  # power of the share of the fall still ahead: flat where it ends
 N_EVALUATIONS = 50
 EVALUATION_SIZE = 2048  # held-out rows times draws in one evaluation
+_STATE = ("history", "highest", "_best", "_weights", "_n_without_rise", "_good", "_start")
 _COMPARED = 256  # draws of them that a divergence is of: as many as of a batch
 
 
@@ -111,6 +112,19 @@ class Monitor:
         self._best, self._weights, self._n_without_rise = -math.inf, None, 0
         self._good = weights.clone()
         self._start = -math.inf, None
+
+    def state(self):
+        """Return what another of the same arguments needs in order to judge on from here."""
+        return {name: getattr(self, name) for name in _STATE}
+
+    def load_state(self, state):
+        """Go on from what `state` returned."""
+        device = self._now.device
+        for name in _STATE:
+            value = state[name]
+            setattr(self, name, value.to(device) if torch.is_tensor(value) else value)
+        worth, weights = self._start
+        self._start = worth, weights.to(device)
 
     def record(self, step, batch_elbo):
         """Note the ELBO of a batch; at every 50th part of the steps, judge the weights.

@@ -15,7 +15,7 @@ __all__ = ["refit_encoder"]
 SHARE = 0.2  # of the steps of the training before
 
 
-def refit_encoder(model, rows, held_out, *, max_steps, generator, **settings):
+def refit_encoder(model, rows, held_out, name, checkpoint, *, max_steps, generator, **settings):
     """Fit encoder and posterior to the ELBO; decoder, noise and prior stay.
 
     Parameters
@@ -23,6 +23,9 @@ def refit_encoder(model, rows, held_out, *, max_steps, generator, **settings):
     model : VAE
         Trained, on the device of the rows.
     rows, held_out : (x, observed), each a Tensor of shape (n, n_columns)
+    name : str
+        Of this training in the checkpoint.
+    checkpoint : Checkpoint or NoCheckpoint
     max_steps : int
         Of the training before.
     generator : torch.Generator
@@ -41,7 +44,8 @@ def refit_encoder(model, rows, held_out, *, max_steps, generator, **settings):
         **settings,
     )
     elbo = training.judge()
-    training.run(range(1, training.max_steps + 1))
+    checkpoint.restore(name, training)
+    checkpoint.run(name, training, training.steps())
     training.end()
     if training.judge() < elbo:  # too few rows to do better
         with torch.no_grad():

@@ -79,8 +79,8 @@ class Trainee(NamedTuple):
             **shared,
         )
 
-    def train(self, rows, seed):
-        """Train the model in place by all its steps, without judges; parameters as in `begin`.
+    def train(self, rows, seed, checkpoint):
+        """Train the model in place by all its steps, without judges; parameters as in `end`.
 
         Returns
         -------
@@ -89,10 +89,11 @@ class Trainee(NamedTuple):
         x, observed = rows.judges
         rows = rows._replace(judges=(x[:0], observed[:0]))
         training = self.begin(rows, seed)
-        training.run(range(1, self.recipe.max_steps + 1))
-        return self.end(training, rows, seed)
+        checkpoint.restore(self.name, training)
+        checkpoint.run(self.name, training, training.steps())
+        return self.end(training, rows, seed, checkpoint)
 
-    def end(self, training, rows, seed):
+    def end(self, training, rows, seed, checkpoint):
         """Give the model the best weights of a training that was begun here.
 
         After a training by another objective the encoder is fitted to the ELBO once more.
@@ -102,6 +103,8 @@ class Trainee(NamedTuple):
         training : Training
         rows, seed
             As in `begin`.
+        checkpoint : Checkpoint or NoCheckpoint
+            Of the fit.
 
         Returns
         -------
@@ -111,7 +114,7 @@ class Trainee(NamedTuple):
         recipe, device = self.recipe, rows.fitted[0].device
         if not (recipe.objective().is_elbo() or training.is_interrupted):
             refit_encoder(
-                *(self.model, rows.fitted, rows.judges),
+                *(self.model, rows.fitted, rows.judges, f"{self.name} refit", checkpoint),
                 max_steps=recipe.max_steps,
                 batch_size=recipe.batch_size,
                 learning_rate=recipe.learning_rate_init,

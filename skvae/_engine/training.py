@@ -92,7 +92,7 @@ class Training:
             self._optimizer, gradient, rows, generator, is_recordable=is_recordable
         )
         self._n_products = batch_size * len(self._optimizer.weights)
-        self._batches = batches(len(rows[0]), batch_size, generator)
+        self._batches, self._generator = Batches(len(rows[0]), batch_size, generator), generator
         self._schedule = Schedule(max_steps)
         self._ramp = (WARMUP if objective.capacity is None else RAMP) * max_steps
         self._monitor = Monitor(
@@ -111,6 +111,11 @@ class Training:
         return self.n_steps == self._schedule.end and not self.is_interrupted
 
     @property
+    def is_judged(self):
+        """Whether the weights have been judged since the last step: its state is then whole."""
+        return self.n_steps == max(self.history["step"], default=None)
+
+    @property
     def held_out_elbo(self):
         """Highest so far, in nats per row and the units of the table's encoding."""
         return self._monitor.highest
@@ -118,6 +123,39 @@ class Training:
     def judge(self):
         """Held-out ELBO under the weights as they are; NaN where nothing is held out."""
         return self._monitor.held_out_elbo()
+
+    def state(self):
+        """Return what a training of the same arguments needs in order to go on from here.
+
+        Returns
+        -------
+        state : dict
+            Of values and tensors, complete where `is_judged`.
+        """
+        return {
+            "n_steps": self.n_steps,
+            "n_returns": self._n_returns,
+            "end": self._schedule.end,
+            "weights": self._optimizer.weights,
+            "optimizer": self._optimizer.state,
+            "order": self._batches.order,
+            "generator": self._generator.get_state(),
+            "monitor": self._monitor.state(),
+        }
+
+    def load_state(self, state):
+        """Go on from what `state` returned, which is on the CPU."""
+        self.n_steps, self._n_returns = state["n_steps"], state["n_returns"]
+        self._schedule.end = state["end"]
+        self._optimizer.weights.copy_(state["weights"])
+        self._optimizer.load_state(state["optimizer"])
+        self._batches.order = state["order"].to(self._generator.device)
+        self._generator.set_state(state["generator"])
+        self._monitor.load_state(state["monitor"])
+
+    def steps(self):
+        """Count the steps that are left."""
+        return range(self.n_steps + 1, self.max_steps + 1)
 
     def run(self, steps):
         """Take steps until they or the schedule end, or Ctrl-C does it.
@@ -236,7 +274,7 @@ def pass_over(
     return elbo, len(steps), state
 
 
-def batches(n, batch_size, generator):
+class Batches:
     """Endless index batches: each pass over the rows in a new random order.
 
     Parameters
@@ -244,15 +282,21 @@ def batches(n, batch_size, generator):
     n, batch_size : int
     generator : torch.Generator
 
-    Yields
-    ------
-    rows : int64 Tensor of shape (min(n, batch_size),)
+    Attributes
+    ----------
+    order : int64 Tensor
+        Rows that come next.
     """
-    size = min(n, batch_size)
-    order = torch.empty(0, dtype=torch.int64, device=generator.device)
-    while True:
-        if len(order) < size:
-            fresh = torch.randperm(n, generator=generator, device=generator.device)
-            order = torch.cat([order, fresh])
-        yield order[:size]
-        order = order[size:]
+
+    def __init__(self, n, batch_size, generator):
+        self._n, self._size, self._generator = n, min(n, batch_size), generator
+        self.order = torch.empty(0, dtype=torch.int64, device=generator.device)
+
+    def __next__(self):
+        """Positions of rows; int64 Tensor of shape (min(n, batch_size),)."""
+        if len(self.order) < self._size:
+            device = self._generator.device
+            fresh = torch.randperm(self._n, generator=self._generator, device=device)
+            self.order = torch.cat([self.order, fresh])
+        batch, self.order = self.order[: self._size], self.order[self._size :]
+        return batch

@@ -2,6 +2,7 @@
 
 from copy import deepcopy
 from functools import partial
+from os import PathLike
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -27,14 +28,14 @@ from .._engine import (
     untouched,
 )
 from .._table import EncodedTable, TableEncoder
-from ..nn import Context
 from .device import scoring_device, training_device
+from .fingerprint import checkpoint_of
 from .holes import warn_of_columns, warn_of_empty_rows
 from .keys import warn_of_keys
 from .progress import CallbackSupportMixin, Progress, n_tasks, with_callbacks
 from .queries import as_random_state, seed_from
 from .race import race
-from .settings import check_settings, context_of, families_of
+from .settings import check_settings, context_of, families_of, with_context
 from .state import State, undone_if_it_fails
 
 __all__ = ["BaseVAE", "FitRows"]
@@ -121,7 +122,13 @@ class BaseVAE(CallbackSupportMixin, State):
     """
 
     @untouched
-    def fit(self, X: ArrayLike, y: ArrayLike | None = None) -> Self:
+    def fit(
+        self,
+        X: ArrayLike,
+        y: ArrayLike | None = None,
+        *,
+        checkpoint: str | PathLike[str] | None = None,
+    ) -> Self:
         """Fit the model to the rows of a table.
 
         Parameters
@@ -131,6 +138,11 @@ class BaseVAE(CallbackSupportMixin, State):
         y : array-like of shape (n_samples,), default=None
             Ignored, but by a `VAEAnomalyDetector` with ``use_labels=True``: 1 for normal
             rows, -1 for anomalies, 0 for unknown ones.
+        checkpoint : str or path-like, default=None
+            Folder in which to keep the state of the training on the way. A fit that was killed
+            goes on from there when it is called again with the same parameters and table, and
+            leads to the same weights, bit by bit, as if it had not been. The folder is removed
+            at the end, but not after Ctrl-C, which keeps the best weights so far.
 
         Returns
         -------
@@ -143,12 +155,15 @@ class BaseVAE(CallbackSupportMixin, State):
             If a parameter is out of range, of a wrong kind or in conflict with another,
             if X is no dense table with at least two rows, if a column holds dates or an
             infinite number or does not fit its noise model, or if training diverges. With
-            ``warm_start=True`` also as `partial_fit`.
+            ``warm_start=True`` also as `partial_fit`. If the checkpoint is of another fit, whose
+            parameter or table is named, or damaged.
+        OSError
+            If the checkpoint cannot be written.
         """
         with undone_if_it_fails(self):
             if not self.warm_start:
                 self._forget()
-            self._fit(X, y)
+            self._fit(X, y, checkpoint)
         return self
 
     @untouched
@@ -183,12 +198,13 @@ class BaseVAE(CallbackSupportMixin, State):
         return self
 
     @with_callbacks
-    def _fit(self, X, y):
+    def _fit(self, X, y, path):
         check_settings(self)
         device = training_device(self)
-        random_state = as_random_state(self.random_state)
         raw = self._read_to_fit(X, min_rows=2)
         anomalous = self._known_anomalies(y, len(raw.values), fewest=1, fewest_others=2)
+        checkpoint = checkpoint_of(self, path, raw, anomalous, device)
+        random_state = checkpoint.begin(as_random_state(self.random_state))
         held_out, kept = self._split(np.flatnonzero(~anomalous), random_state)
         seeds = self._seeds(random_state)
         # All rows are checked, but those held out have no part in the columns' units.
@@ -206,12 +222,15 @@ class BaseVAE(CallbackSupportMixin, State):
         )
         on_device = training.tensors(device)
         as_if_ended = partial(self._as_if_ended, rows, training)
-        trained = race(main, on_device, seeds.training, self.verbose, progress, as_if_ended)
+        trained = race(
+            *(main, on_device, seeds.training, self.verbose, progress, as_if_ended, checkpoint)
+        )
         for each in robust:
-            run = partial(each.train, on_device, seeds.robust_training)
+            run = partial(each.train, on_device, seeds.robust_training, checkpoint)
             trained.append(progress.run("robust member", run))
         outcome = self._outcome(trained, training, rows)
         vars(self).update(outcome)
+        checkpoint.remove()
         progress.end()
 
     def _partial_fit(self, X, y):
@@ -341,7 +360,7 @@ class BaseVAE(CallbackSupportMixin, State):
             ]
         blocks = [(families[name], columns) for name, columns in self.table_.blocks()]
         robust_blocks = [(family.robust or family, columns) for family, columns in blocks]
-        blocks, robust_blocks = _with_context(blocks), _with_context(robust_blocks)
+        blocks, robust_blocks = with_context(blocks), with_context(robust_blocks)
         examples = tensors(fitted.take(slice(_REFERENCE_ROWS)), "cpu", torch.float32)
         models = {}  # candidates that differ in how they are trained alone begin alike
         for name, _, recipe in recipes:
@@ -370,14 +389,3 @@ class BaseVAE(CallbackSupportMixin, State):
         n_held_out = round(self.validation_fraction * n) if n >= _FEWEST_ROWS_TO_HOLD_OUT else 0
         n_held_out = min(n_held_out, n - 1)
         return order[:n_held_out], order[n_held_out:]
-
-
-def _with_context(blocks):
-    """Blocks whose context is shown as by its family, and is not scored."""
-    return [
-        (
-            partial(Context, family.as_context or family) if columns[0].is_context else family,
-            columns,
-        )
-        for family, columns in blocks
-    ]

@@ -93,12 +93,13 @@ class Progress:
         self._task, self.is_stopped = None, False
         context.call_on_fit_task_begin(**told)
 
-    def steps(self, n_steps, fitted):
+    def steps(self, steps, fitted):
         """Count training steps, up to the end of a task at which a callback says stop.
 
         Parameters
         ----------
-        n_steps : int
+        steps : range of int
+            Those that are left, up to the last.
         fitted : callable, () -> dict
             Fitted attributes that the estimator would have if training ended now; called
             if a callback asks for them.
@@ -106,13 +107,12 @@ class Progress:
         Yields
         ------
         step : int
-            From 1 on.
         """
-        for step in range(1, n_steps + 1):
+        for step in steps:
             if self._task is None:
                 self._task = self._begin("steps")
             yield step
-            if step % _size(n_steps) == 0 and self.end_steps(fitted):
+            if step % _size(steps.stop - 1) == 0 and self.end_steps(fitted):
                 return
 
     def end_steps(self, fitted):

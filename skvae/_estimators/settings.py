@@ -2,17 +2,18 @@
 
 from collections.abc import Mapping
 from difflib import get_close_matches
+from functools import partial
 from inspect import signature
 
 import torch
 
 from .._engine import CANDIDATES, SETTINGS, Recipe
 from .._table import DOMAINS
-from ..nn import LIKELIHOODS, PRIORS, Likelihood, Posterior, Prior
+from ..nn import LIKELIHOODS, PRIORS, Context, Likelihood, Posterior, Prior
 from .checks import check_parameters
 from .parameters import rules_of
 
-__all__ = ["check_settings", "context_of", "families_of", "listed"]
+__all__ = ["check_settings", "context_of", "families_of", "listed", "with_context"]
 
 # Noise model of each kind of column under likelihoods="auto".
 AUTO = {
@@ -90,6 +91,17 @@ def context_of(estimator, raw):
             "Leave out those that are to be judged."
         )
     return context
+
+
+def with_context(blocks):
+    """Blocks whose context is shown as by its family, and is not scored."""
+    return [
+        (
+            partial(Context, family.as_context or family) if columns[0].is_context else family,
+            columns,
+        )
+        for family, columns in blocks
+    ]
 
 
 def _choices(likelihoods):

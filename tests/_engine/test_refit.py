@@ -20,7 +20,7 @@ def refits(monkeypatch):
     """State dicts of models before and after each refit, and their held-out ELBOs."""
     seen, fit = [], refit.refit_encoder
 
-    def watched(model, rows, held_out, **settings):
+    def watched(model, rows, held_out, name, checkpoint, **settings):
         def elbo():
             x, observed = held_out
             eps = torch.randn(8, 1, model.latent_dim, generator=torch.Generator().manual_seed(0))
@@ -28,7 +28,7 @@ def refits(monkeypatch):
                 return float(model(x, observed, observed, eps).log_weight().mean())
 
         before, elbo_before = {k: v.clone() for k, v in model.state_dict().items()}, elbo()
-        fit(model, rows, held_out, **settings)
+        fit(model, rows, held_out, name, checkpoint, **settings)
         seen.append((before, model.state_dict(), elbo_before, elbo()))
 
     monkeypatch.setattr(trainee, "refit_encoder", watched)

@@ -12,7 +12,7 @@ from sklearn.exceptions import ConvergenceWarning
 from skvae._engine import check_convergence, graph, step
 from skvae._engine.monitor import Schedule
 from skvae._engine.step import distance, noise, repulsion
-from skvae._engine.training import Training, batches, pass_over
+from skvae._engine.training import Batches, Training, pass_over
 from skvae.nn import (
     LIKELIHOODS,
     POSTERIORS,
@@ -151,7 +151,8 @@ def test_annealing_never_ends_later_than_planned():
 @pytest.mark.parametrize(("n", "batch_size"), [(10, 3), (10, 5), (7, 7), (5, 64), (1, 4), (100, 1)])
 def test_each_pass_covers_all_rows_once(n, batch_size, generator):
     n_batches = math.ceil(4 * n / min(n, batch_size))
-    taken = list(itertools.islice(batches(n, batch_size, generator), n_batches))
+    batches = Batches(n, batch_size, generator)
+    taken = [next(batches) for _ in range(n_batches)]
     assert {len(batch) for batch in taken} == {min(n, batch_size)}
     order = torch.cat(taken)[: 4 * n].reshape(4, n)
     assert torch.equal(order.sort(dim=1).values, torch.arange(n).expand(4, n))

@@ -177,7 +177,7 @@ def test_an_older_scikit_learn_has_no_callbacks(monkeypatch):
     with pytest.raises(ImportError, match=r"scikit-learn 1.9 .* verbose=1 shows"):
         estimator.set_callbacks(Listener())
     progress = older.Progress(estimator._init_callback_context(max_subtasks=51), X=None)
-    assert list(progress.steps(7, dict)) == [1, 2, 3, 4, 5, 6, 7]
+    assert list(progress.steps(range(1, 8), dict)) == [1, 2, 3, 4, 5, 6, 7]
     assert older.with_callbacks(len)([1]) == progress.run("robust member", lambda: 1)
     progress.end()
 
@@ -192,7 +192,7 @@ def test_parts_fit_into_the_room_for_them(n_steps):
             return self
 
     progress = Progress(Context())
-    assert list(progress.steps(n_steps, dict)) == list(range(1, n_steps + 1))
+    assert list(progress.steps(range(1, n_steps + 1), dict)) == list(range(1, n_steps + 1))
     progress.run("robust member", dict)
     assert len(begun) == n_tasks(n_steps) + 1 <= 51
 
