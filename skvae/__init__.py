@@ -12,7 +12,7 @@ if TYPE_CHECKING:
         VAETransformer,
         anomaly_average_precision,
     )
-    from ._files import load, save
+    from ._files import fit_files, load, save
     from ._onnx import export_onnx, register_onnx
     from ._views import (
         ExplanationDisplay,
@@ -42,13 +42,14 @@ __all__ = [
     "VAETransformer",
     "anomaly_average_precision",
     "export_onnx",
+    "fit_files",
     "load",
     "register_onnx",
     "report",
     "save",
 ]
 _FOLDERS = {
-    **dict.fromkeys(["load", "save"], "_files"),
+    **dict.fromkeys(["fit_files", "load", "save"], "_files"),
     **dict.fromkeys(["export_onnx", "register_onnx"], "_onnx"),
     **dict.fromkeys(["VAEAnomalyDetector", "VAEClassifier", "VAETransformer"], "_estimators"),
     **dict.fromkeys(

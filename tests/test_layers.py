@@ -32,7 +32,7 @@ ALLOWED = {
     },
     "_files": {
         *("_engine", "_estimators"),
-        *("numpy", "pandas", "pyarrow", "safetensors", "sklearn"),
+        *("numpy", "pandas", "pyarrow", "safetensors", "sklearn", "tqdm"),
     },
     # estimators
     "_estimators": {

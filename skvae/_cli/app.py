@@ -83,7 +83,12 @@ def options(
     epilog="Example: skvae fit train.csv -o model.skvae --exclude id --set false_alarm_rate=0.001"
 )
 def fit(
-    table: Table,
+    tables: Annotated[
+        list[str],
+        typer.Argument(
+            help="Table to read, - for standard input; or several, folders of them, patterns."
+        ),
+    ],
     output: Annotated[str, typer.Option("-o", "--output", help="File to write the model to.")],
     exclude: Annotated[
         list[str],
@@ -100,11 +105,23 @@ def fit(
         ),
     ] = (),
     seed: Annotated[int, typer.Option(help="Makes the fit repeatable.")] = 0,
+    sample_rows: Annotated[
+        int | None,
+        typer.Option(
+            min=2,
+            help="Fit to so many rows drawn at random, and calibrate by a tenth as many others; by "
+            "default to all rows of one table, or a million of several.",
+        ),
+    ] = None,
+    checkpoint: Annotated[
+        str | None,
+        typer.Option(help="Folder to keep the state of the fit in, to go on after a kill."),
+    ] = None,
     input_format: InputFormat = None,
     separator: Separator = ",",
     decimal: Decimal = ".",
 ):
-    """Fit a detector to the rows of a table and save it."""
+    """Fit a detector to the rows of a table, or of many, and save it."""
     _run("fit", locals())
 
 

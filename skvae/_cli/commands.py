@@ -6,12 +6,23 @@ from collections import Counter, defaultdict
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from .. import VAEAnomalyDetector, export_onnx, load, save
 from .. import report as html_report
 from .._estimators import check_settings, texts_are_levels
-from .._files import check_output
+from .._files import (
+    Sample,
+    blocks_of,
+    check_output,
+    dialect_of,
+    fit_sample,
+    is_many,
+    parts_of,
+    sample_of,
+    shown,
+)
 from .blocks import (
     Source,
     Target,
@@ -36,26 +47,63 @@ from .demo import demonstrate
 __all__ = ["demo", "explain", "export", "fit", "repair", "report", "score"]
 
 
-def fit(table, output, exclude, context, set_, seed, input_format, separator, decimal):
-    """Fit a detector to the rows of a table, and save it."""
-    check_output(output, [table])
+_SAMPLE_ROWS = 1_000_000  # of many tables
+
+
+def fit(
+    tables,
+    output,
+    exclude,
+    context,
+    set_,
+    seed,
+    sample_rows,
+    checkpoint,
+    input_format,
+    separator,
+    decimal,
+):
+    """Fit a detector to the rows of tables, and save it."""
+    check_output(output, tables)
     detector = VAEAnomalyDetector(random_state=seed, verbose=sys.stderr.isatty())
     detector.set_params(**dict(map(_setting, set_)))
     check_settings(detector)
     if detector.use_labels:
         raise ValueError("--set use_labels: the command line takes no labels. Use Python.")
-    X = read(Source(table, input_format, separator, decimal))
-    exclude = named(exclude, X.columns)
+    if sample_rows is None and len(tables) == 1 and not is_many(tables[0]):
+        sample, n_calibrating = _whole(Source(tables[0], input_format, separator, decimal)), 0
+    else:
+        check_output(output, _paths(tables, input_format))
+        blocks = blocks_of(tables, input_format, dialect_of(separator, decimal))
+        n = sample_rows or _SAMPLE_ROWS
+        sample = sample_of(shown(blocks, detector.verbose), n + n // 10, seed)
+        n_calibrating = len(sample.X) // 11
+    exclude = named(exclude, sample.X.columns)
     if context:
-        detector.set_params(context=named(context, X.columns))
-    with about(table), texts_are_levels():
-        detector.fit(select(X, [name for name in X.columns if name not in exclude], exclude))
+        detector.set_params(context=named(context, sample.X.columns))
+    fitted = [name for name in sample.X.columns if name not in exclude]
+    sample = sample._replace(X=select(sample.X, fitted, exclude))
+    with texts_are_levels():
+        fit_sample(detector, sample, n_calibrating, checkpoint)
     save(detector.set_params(verbose=0), output)
+    of_all = f" of {sample.n_rows:,}" if sample.n_rows > len(sample.X) else ""
     print(
-        f"{_noise_models(detector)}{output}: {len(X):,} rows, "
+        f"{_noise_models(detector)}{output}: {len(sample.X):,}{of_all} rows, "
         f"{detector.n_features_in_} columns, threshold {-detector.offset_:.6g} nats.",
         file=sys.stderr,
     )
+
+
+def _whole(source):
+    """Sample of all rows of a table, in their order."""
+    X = read(source)
+    name = "standard input" if source.path == "-" else source.path
+    return Sample(X, [name] * len(X), np.arange(len(X)), len(X))
+
+
+def _paths(tables, input_format):
+    """Files of tables."""
+    return [path for table in tables for _, path in parts_of(table, input_format)]
 
 
 def score(

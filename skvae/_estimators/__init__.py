@@ -12,6 +12,7 @@ from .keys import texts_are_levels
 from .latent import LatentReport
 from .queries import seed_from
 from .settings import check_settings
+from .state import undone_if_it_fails
 from .transformer import VAETransformer
 
 __all__ = [
@@ -36,6 +37,7 @@ __all__ = [
     "seed_from",
     "texts_are_levels",
     "threshold",
+    "undone_if_it_fails",
     "warn_of_detection",
     "with_class",
 ]

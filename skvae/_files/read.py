@@ -18,11 +18,18 @@ import pandas as pd
 from .digits import rereadable, restored, whole_columns
 from .formats import DIALECT, OPENERS, STREAM, parquet
 
-__all__ = ["read_blocks", "read_table_file"]
+__all__ = [
+    "header_of",
+    "named_as_broken",
+    "parquet_file",
+    "read_blocks",
+    "read_table_file",
+    "text_of",
+]
 
 
 @contextmanager
-def _named_as_broken():
+def named_as_broken():
     """Say in the user's words what libraries raise or warn of for broken files."""
     try:
         with warnings.catch_warnings():
@@ -35,6 +42,8 @@ def _named_as_broken():
             f"is no text in UTF-8: {error}. Convert it to UTF-8, or name its format by "
             "--input-format."
         ) from error
+    except csv.Error as error:
+        raise ValueError(f"is no CSV: {error}") from error
     except pd.errors.EmptyDataError as error:
         raise ValueError("is empty: its first line must name the columns") from error
     except pd.errors.ParserWarning as warning:
@@ -43,7 +52,7 @@ def _named_as_broken():
         raise ValueError(str(error).removeprefix("Error tokenizing data. C error: ")) from error
 
 
-@_named_as_broken()
+@named_as_broken()
 def _next(blocks):
     return next(blocks, None)
 
@@ -101,9 +110,9 @@ def _whole_table(*source):
 
 def _csv_blocks(path, n_rows, texts, dialect):
     options = {"chunksize": n_rows, "low_memory": False, "dtype": dict.fromkeys(texts, str)}
-    with _text(path) as file:
+    with text_of(path) as file:
         reader = csv.reader(file, delimiter=dialect.separator)
-        options |= {"names": _header(reader, dialect.separator), "header": None}
+        options |= {"names": header_of(reader, dialect.separator), "header": None}
         options |= {"sep": dialect.separator, "decimal": dialect.decimal}
         try:
             # index_col: or fields that are more than the header's would move all columns by one.
@@ -119,7 +128,7 @@ def _by_lines(message, n_lines):
     return re.sub(r"\bat row (\d+)", lambda m: f"in line {int(m[1]) + 1 + n_lines}", message)
 
 
-def _header(reader, separator):
+def header_of(reader, separator):
     """Names in the first line of a CSV file; pandas would give a repeated one another name."""
     names = next(filter(None, reader), [])
     _check_separator(names, separator)
@@ -145,7 +154,7 @@ def _check_separator(names, separator):
 def _jsonl_blocks(path, n_rows, texts, dialect):
     # Not by pandas, which takes numbers for dates where a column's name suggests it.
     keys = {}  # met so far: a block may lack one that is optional
-    with _text(path) as file:
+    with text_of(path) as file:
         lines = ((line, text) for line, text in enumerate(file, start=1) if text.strip())
         while batch := list(islice(lines, n_rows)):
             records = [_record(line, text) for line, text in batch]
@@ -171,19 +180,23 @@ def _other_format(line):
 def _parquet_blocks(path, n_rows, texts, dialect):
     # Its index of parts is at the file's end: a stream is read whole.
     source = io.BytesIO(sys.stdin.buffer.read()) if path == STREAM else path
-    try:
-        file = parquet().ParquetFile(source)
-    except ValueError as error:  # those of Arrow are such
-        raise ValueError(f"is no Parquet: {error}. Name its format by --input-format.") from error
-    with file:
+    with parquet_file(source) as file:
         for batch in file.iter_batches(n_rows):
             yield batch.to_pandas(integer_object_nulls=True)  # or a hole would round others
+
+
+def parquet_file(source):
+    """Arrow's reader of a file of Parquet."""
+    try:
+        return parquet().ParquetFile(source)
+    except ValueError as error:  # those of Arrow are such
+        raise ValueError(f"is no Parquet: {error}. Name its format by --input-format.") from error
 
 
 READERS = {"csv": _csv_blocks, "parquet": _parquet_blocks, "jsonl": _jsonl_blocks}
 
 
-def _text(path):
+def text_of(path):
     if path == STREAM:
         # Not sys.stdin, whose encoding is that of the terminal.
         return open(sys.stdin.fileno(), encoding="utf-8-sig", newline="", closefd=False)
