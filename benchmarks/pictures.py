@@ -141,3 +141,24 @@ def knobs(means):
         ax.set_ylabel(title)
     axes[0, 0].legend()
     save(figure, "knobs")
+
+
+def data_size(frame):
+    """AUROC and nats by the number of fitted rows, a line a table and budget, a point a seed."""
+    figure, axes = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
+    measures = {"auroc": "AUROC", "nats": "held-out nats above the fit to 1,000 rows"}
+    colors = dict(zip(frame["table"].unique(), ("#D55E00", "#0072B2", "#009E73"), strict=True))
+    first = frame.groupby(["table", "seed"])["nats"].transform("first")
+    frame = frame.assign(nats=frame["nats"] - first)
+    for ax, (measure, label) in zip(axes, measures.items(), strict=True):
+        for (table, steps), part in frame.groupby(["table", "steps"], sort=False):
+            means = part.groupby("fitted_rows")[measure].mean()
+            style = {"color": colors[table], "marker": "o", "markersize": 4}
+            name = table if steps == "auto" else f"{table}, {steps:,} steps"
+            ax.plot(means, "-" if steps == "auto" else "--", label=name, **style)
+            ax.plot(part["fitted_rows"], part[measure], ".", color=colors[table], alpha=0.4)
+        ax.set_xscale("log")
+        ax.set_xlabel("rows fitted")
+        ax.set_ylabel(label)
+    axes[0].legend()
+    save(figure, "data_size")

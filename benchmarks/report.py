@@ -567,6 +567,48 @@ def scale_mixed_section():
     )
 
 
+def files_section():
+    """Time and memory of fits from files."""
+    frame = pd.DataFrame(read(RESULTS / "files.jsonl"))
+    table = pd.DataFrame(
+        {
+            "GB of files": (frame["bytes"] / 1e9).map("{:.2f}".format),
+            "seconds": frame["seconds"].map("{:.0f}".format),
+            "memory at most, GB": (frame["peak_bytes"] / 1e9).map("{:.2f}".format),
+            "before, GB": (frame["bytes_before"] / 1e9).map("{:.2f}".format),
+        }
+    )
+    names = frame["form"] + ", " + frame["rows"].map("{:,} rows".format)
+    columns = frame["columns"].iloc[0]
+    return (
+        "## Files\n\n`python benchmarks/files.py`: `skvae.fit_files` of a folder of parts of "
+        f"{columns} columns, with defaults: a million rows drawn and fitted, 100,000 others to "
+        "calibrate. Memory is that of the process; before: what it held after imports.\n\n"
+        f"{markdown(table.set_axis(names))}\n"
+    )
+
+
+def data_size_section():
+    """AUROC and nats by the number of rows that are fitted."""
+    frame = pd.DataFrame(read(RESULTS / "data_size.jsonl"))
+    frame["table"] = frame["table"].str.partition("_")[2]
+    pictures.data_size(frame)
+    frame["budget"] = frame["steps"].map(lambda s: "default" if s == "auto" else f"{s:,} steps")
+    text = (
+        "## More rows\n\n`python benchmarks/data_size.py --data DIR`: defaults, fitted to normal "
+        f"rows; means over {frame['seed'].nunique()} seeds. Nats are of normal rows that were not "
+        "fitted.\n\n"
+        "![AUROC and nats against the number of rows](data_size.png)\n"
+    )
+    measures = {"auroc": "AUROC", "average_precision": "AP", "nats": "nats", "fit_seconds": "fit s"}
+    for table, part in frame.groupby("table", sort=False):
+        means = part.groupby(["fitted_rows", "budget"], sort=True)[list(measures)].mean()
+        means.index = [f"{rows:,}, {budget}" for rows, budget in means.index]
+        means = means.rename(columns=measures).rename_axis(table)
+        text += f"\n{markdown(means.map('{:.4g}'.format))}\n"
+    return text
+
+
 SECTIONS = {
     "quality": quality_section,
     "contamination": contamination_section,
@@ -578,6 +620,8 @@ SECTIONS = {
     "scoring.jsonl": scoring_section,
     "scale.jsonl": scale_section,
     "scale_mixed.jsonl": scale_mixed_section,
+    "files.jsonl": files_section,
+    "data_size.jsonl": data_size_section,
     "mixed.jsonl": mixed_section,
     "context.jsonl": context_section,
     "oversampling.jsonl": oversampling_section,
