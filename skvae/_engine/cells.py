@@ -89,7 +89,7 @@ def _with_probability(block, average, cell):
 
 def _batches(members, n, n_draws):
     """Slices of n rows of which the decoders' outputs are held at a time."""
-    width = max(model.likelihood.n_params for _, model in members)
+    width = max(model.likelihood.predictive_by_column()[-1].stop for _, model in members)
     size = max(1, _DECODED_SIZE // (n_draws * width))
     return [slice(start, start + size) for start in range(0, n, size)]
 
@@ -101,8 +101,8 @@ def _averages(decode, members, x, observed, eps, device):
     """
     weighted = []
     for weight, model in members:
-        params = torch.from_numpy(by_model(decode, model, x, observed, eps, device))
-        weighted.append((weight, model.likelihood.distributions(params.transpose(0, 1))))
+        given = torch.from_numpy(by_model(decode, model, x, observed, eps, device))
+        weighted.append((weight, model.likelihood.predicted(given.transpose(0, 1))))
     n_blocks = len(members[0][1].likelihood.blocks)
     return [
         partial(_average, [(weight, p[block]) for weight, p in weighted])
@@ -115,15 +115,16 @@ def _average(weighted, function):
 
 
 def _decoded(model, p, block, seen, noise):
-    """Decode each draw; (n, n_draws, n_params)."""
+    """Say by each draw how cells are distributed; (n, n_draws, n_predictive)."""
     z = model.infer(block, seen).transport(noise)
-    return model.decode(z, block, seen).transpose(0, 1)
+    params = model.decode(z, block, seen)
+    return model.likelihood.predictive(params, block, seen).transpose(0, 1)
 
 
 def _decoded_without_each(model, p, block, seen, noise):
-    """Decode each column without its own cell; (n, n_draws, n_params)."""
+    """Say it of each column without its own cell; (n, n_draws, n_predictive)."""
     parts = []
-    for j, of_column in enumerate(model.likelihood.params_by_column()):
+    for j, of_column in enumerate(model.likelihood.predictive_by_column()):
         others = seen.clone()
         others[:, j] = 0
         parts.append(_decoded(model, p, block, others, noise)[..., of_column])

@@ -78,7 +78,7 @@ class Density:
         """Draw encoded cells once from the posterior predictive; ndarray (n, n_columns)."""
         weights, models = zip(*self.members, strict=True)
         with torch.inference_mode():
-            cells = torch.stack([drawn(model, rows, generator) for model in models])
+            cells = torch.stack([_filled(model, rows, generator) for model in models])
             shares = torch.tensor(weights, dtype=torch.float64)
             chosen = torch.multinomial(shares, cells.shape[1], True, generator=generator)
             return cells[chosen, torch.arange(cells.shape[1])].numpy()
@@ -108,9 +108,19 @@ def by_chunk(function, rows):
 
 def drawn(model, rows, generator, strength=1.0):
     """Draw encoded cells from the posterior of each row, whose spread is taken so many times."""
+    params, *_ = _params_drawn(model, rows, generator, strength)
+    return model.likelihood.sample(params, generator)
+
+
+def _filled(model, rows, generator):
+    """Draw encoded cells from the posterior of each row, given those that are observed."""
+    return model.likelihood.fill(*_params_drawn(model, rows, generator), generator)
+
+
+def _params_drawn(model, rows, generator, strength=1.0):
+    """Decode a draw from the posterior of each row; with the cells and which are observed."""
     x, observed = tensors(rows, "cpu", torch.float64)
+    observed = observed.to(x.dtype)
     q = model.infer(x, observed)
     eps = torch.randn(q.mean.shape, generator=generator, dtype=torch.float64)
-    return model.likelihood.sample(
-        model.decode(q.transport(strength * eps), x, observed), generator
-    )
+    return model.decode(q.transport(strength * eps), x, observed), x, observed

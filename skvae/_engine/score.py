@@ -78,7 +78,8 @@ def elbo_terms(model, x, observed, eps, device):
     Returns
     -------
     terms : ndarray of shape (n, n_columns + 1)
-        E_q[log p(x_j | z)] of each column, and last -KL, in nats.
+        E_q[log p(x_j | z)] of each column, and last -KL, in nats; where cells depend on each
+        other, their parts of the joint density, and what these exceed it by with the KL.
     """
     kernel = _single_precision(model, device)
     if kernel is None:
@@ -94,7 +95,7 @@ def _terms_of_block(model, p, block, seen, noise):
     total = 0.0
     for terms in passes(model, p, block, seen, noise):
         # Added up draw by draw: the order within a sum may depend on the position.
-        for log_prob, kl in zip(terms.log_prob, terms.kl, strict=True):
+        for log_prob, kl in zip(terms.log_prob, terms.kl + terms.excess, strict=True):
             total = total + torch.cat([log_prob, -kl.unsqueeze(-1)], dim=-1)
     return total / len(noise)
 

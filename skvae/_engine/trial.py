@@ -69,7 +69,7 @@ def _likelihood(block, x):
     with _of(name):
         features = block.featurize(x)
         _check_shape(f"{name}: featurize(x)", features, (n, c, block.n_inputs))
-        density = block(torch.zeros(n, c, block.n_params)).log_prob(x)
+        density, _ = block.terms(torch.zeros(n, c, block.n_params), x, torch.ones_like(x))
         _check_shape(f"{name}: log_prob(x)", density, x.shape)
 
 

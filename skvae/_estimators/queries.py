@@ -93,7 +93,8 @@ class Queries(Parameters):
         rest : ndarray or DataFrame of shape (n_samples, 2)
             Only with ``return_rest=True``: ``kl``, the KL divergence relative to its median,
             and ``baseline``, the sum of all medians. Parts and rest of a row add up to its
-            `negative_elbo`.
+            `negative_elbo`; where columns depend on each other, what their parts exceed their
+            joint density by is in ``kl``.
 
         Raises
         ------

@@ -62,7 +62,7 @@ class Objective(NamedTuple):
         -------
         loss : Tensor, scalar
         """
-        kl, log_prob = terms.kl, terms.log_prob.sum(-1)
+        kl, log_prob = terms.kl, terms.of_row()
         if self.trimming > 0:
             n_counted = math.ceil((1 - self.trimming) * len(kl))
             counted = (log_prob - kl).detach().topk(n_counted).indices

@@ -17,20 +17,29 @@ class Elbo(NamedTuple):
     Attributes
     ----------
     log_prob : Tensor of shape (..., n, n_columns)
-        log p(x_j | z) in nats, 0 where the cell is not observed.
+        log p(x_j | z) in nats, or a cell's part of the joint density, 0 where the cell is not
+        observed.
     kl : Tensor of shape (..., n)
         log q(z | x) - log p(z) in nats: the KL divergence as a sample, so that with the
         exact posterior the sum of all terms is log p(x) without any noise.
     z : Tensor of shape (..., n, latent_dim)
+    excess : Tensor of shape (..., n) or 0
+        What the sum of ``log_prob`` exceeds log p(x | z) by in nats, where cells depend on each
+        other.
     """
 
     log_prob: torch.Tensor
     kl: torch.Tensor
     z: torch.Tensor
+    excess: torch.Tensor | int = 0
+
+    def of_row(self):
+        """Log p(x | z) in nats; (..., n)."""
+        return self.log_prob.sum(-1) - self.excess
 
     def log_weight(self):
         """Log p(x, z) - log q(z | x) in nats: its mean over draws is the ELBO."""
-        return self.log_prob.sum(-1) - self.kl
+        return self.of_row() - self.kl
 
 
 class VAE(nn.Module):
@@ -146,8 +155,8 @@ class VAE(nn.Module):
         terms : Elbo
         """
         z = q.transport(eps)
-        log_prob = self.likelihood.log_prob(self.decode(z, x, visible), x, observed)
-        return Elbo(log_prob, q.log_prob(z) - p.log_prob(z), z)
+        log_prob, excess = self.likelihood.terms(self.decode(z, x, visible), x, observed)
+        return Elbo(log_prob, q.log_prob(z) - p.log_prob(z), z, excess)
 
     def forward(self, x, observed, visible, eps):
         """`elbo` with the posterior of the visible cells and the model's prior."""

@@ -97,3 +97,16 @@ def test_what_is_not_written_out_is_left_to_autograd(other):
     settings = {"prior": PRIORS["standard_normal"]} | other
     model, _, _ = build(["gaussian"], (8,), **settings)
     assert kernel_for(model) is None
+
+
+def test_cells_that_depend_on_each_other_are_left_to_autograd(monkeypatch):
+    model, _, _ = build(["gaussian"], (8,), PRIORS["standard_normal"])
+    assert kernel_for(model) is not None
+
+    class Dependent(type(model.likelihood.blocks[0])):
+        def terms(self, params, x, observed):
+            return super().terms(params, x, observed)
+
+    monkeypatch.setitem(FAMILIES, "dependent", Dependent)
+    model, _, _ = build(["dependent"], (8,), PRIORS["standard_normal"])
+    assert kernel_for(model) is None

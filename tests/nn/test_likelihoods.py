@@ -138,7 +138,8 @@ def tensor(values):
 def log_prob(joint, params, cells):
     """Log density of each of some observed cells under the same parameters."""
     cells = tensor(cells).reshape(-1, 1)
-    return joint.log_prob(tensor(params), cells, torch.ones_like(cells))[:, 0]
+    terms, excess = joint.terms(tensor(params), cells, torch.ones_like(cells))
+    return terms[:, 0] - excess
 
 
 @pytest.mark.parametrize("learned", LEARNED)
@@ -222,7 +223,7 @@ def test_quantiles_are_those_of_scipy_of_the_mixture_over_draws(name, level):
 def test_an_unseen_level_has_the_mass_that_is_documented_and_no_level_has_less():
     joint, cells = block("categorical"), tensor([[0.0], [1.0], [2.0], [3.0], [4.0]])
     params = tensor([[1e4, -1e4, 0.0]]).expand(5, -1)
-    masses = joint.log_prob(params, cells, torch.ones_like(cells)).exp()[:, 0]
+    masses = joint.terms(params, cells, torch.ones_like(cells))[0].exp()[:, 0]
     assert masses[4].item() == pytest.approx(1 / (N_OBSERVED + 4 + 1))
     assert (masses >= masses[4] - 1e-15).all()
 
@@ -266,7 +267,8 @@ def test_gradients_are_finite_at_extreme_parameters_and_values(name, extreme, le
     domain = LIKELIHOODS[name].domain
     far = FARTHEST.get(domain, CELLS[domain][-1])
     for cell in [*CELLS[domain], far, -far if domain in ("real", "positive", "spiked") else 0.0]:
-        value = joint.log_prob(params, tensor([cell]), tensor([1.0])).sum()
+        log_prob, excess = joint.terms(params, tensor([cell]), tensor([1.0]))
+        value = log_prob.sum() - excess
         # An embedding belongs to the encoder: the density does not depend on it.
         weights = [params, *joint.parameters()]
         gradients = torch.autograd.grad(value, weights, materialize_grads=True)
@@ -279,8 +281,9 @@ def test_gradients_are_finite_at_extreme_parameters_and_values(name, extreme, le
 def test_a_missing_cell_adds_exactly_0_to_density_and_gradient(name, extreme):
     joint = block(name)
     params = torch.full((joint.n_params,), extreme, dtype=torch.float64, requires_grad=True)
-    value = joint.log_prob(params, tensor([0.0]), tensor([0.0]))
-    assert value.item() == 0
+    log_prob, excess = joint.terms(params, tensor([0.0]), tensor([0.0]))
+    assert log_prob.item() == excess == 0
+    value = log_prob - excess
     weights = [params, *joint.parameters()]
     for gradient in torch.autograd.grad(value.sum(), weights, materialize_grads=True):
         assert (gradient == 0).all()
@@ -334,11 +337,11 @@ def test_blocks_come_back_in_column_order(generator):
     params = torch.randn(50_000, joint.n_params, generator=generator, dtype=torch.float64)
     params[:] = params[0]
     x = torch.ones(sum(sizes), dtype=torch.float64)
-    got, best = joint.log_prob(params[0], x, torch.ones_like(x)), joint.predict(params[:1])
+    got, best = joint.terms(params[0], x, torch.ones_like(x))[0], joint.predict(params[:1])
     alone = [JointLikelihood([family]).double() for family in families]
     parts = params[0].split([one.n_params for one in alone])
     expected = [
-        one.log_prob(part, torch.ones(c).double(), torch.ones(c))
+        one.terms(part, torch.ones(c).double(), torch.ones(c))[0]
         for one, part, c in zip(alone, parts, sizes, strict=True)
     ]
     assert torch.equal(got, torch.cat(expected))

@@ -144,6 +144,17 @@ def test_the_objective_is_what_numpy_computes(beta, capacity, divergence, genera
     assert loss.item() == pytest.approx(expected, rel=1e-12)
 
 
+@pytest.mark.parametrize("beta", [0.0, 1.0, 3.0])
+def test_what_parts_exceed_their_joint_density_by_counts_whatever_beta(beta, generator):
+    log_prob, kl = normal(8, 5, generator=generator), normal(8, generator=generator)
+    excess = normal(8, generator=generator)
+    terms = Elbo(log_prob, kl, None, excess)
+    expected = (beta * kl - log_prob.sum(-1) + excess).mean()
+    assert Objective(beta).loss(terms).item() == pytest.approx(expected.item(), rel=1e-12)
+    bound = log_prob.sum(-1) - excess - kl
+    torch.testing.assert_close(terms.log_weight(), bound, rtol=1e-12, atol=1e-12)
+
+
 def test_the_plain_objective_is_the_negative_elbo(generator):
     terms = Elbo(normal(8, 5, generator=generator), normal(8, generator=generator), None)
     assert Objective().loss(terms).item() == pytest.approx(

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.nn.functional import silu, softplus
 
-from ...nn import DiagonalGaussian
+from ...nn import DiagonalGaussian, Likelihood
 from .noises import Noise
 from .priors import HALF_LOG_TAU, PRIORS
 
@@ -25,10 +25,11 @@ def kernel_for(model):
     -------
     kernel : Kernel or None
     """
+    are_independent = all(type(b).terms is Likelihood.terms for b in model.likelihood.blocks)
     activations = [*list(model.encoder)[1::2], *list(model.decoder[0])[1::2]]
     are_silu = all(type(activation) is nn.SiLU for activation in activations)
-    known = type(model.posterior) is DiagonalGaussian and type(model.prior) in PRIORS and are_silu
-    return Kernel(model) if known else None
+    known = type(model.posterior) is DiagonalGaussian and type(model.prior) in PRIORS
+    return Kernel(model) if known and are_silu and are_independent else None
 
 
 class Kernel:

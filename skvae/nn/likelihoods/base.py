@@ -50,6 +50,9 @@ class Likelihood(nn.Module):
     as_context : class or None
         Family of the same domain that shows the columns of this one where the others are given
         them; None for itself.
+    alone : str or None
+        Name of the family of the same domain for a column that would be the only one of this;
+        None for families whose columns are independent, given the latent code.
     has_location : bool
         Whether the first feature of a cell and the first output of its column are a
         location in the column's unit: then a model can begin as a linear one.
@@ -64,6 +67,7 @@ class Likelihood(nn.Module):
     n_params = 1
     robust: type | None = None
     as_context: type | None = None
+    alone: str | None = None
     has_location = False
     is_scored = True
     scale_floor = 0.0
@@ -98,6 +102,51 @@ class Likelihood(nn.Module):
             Has ``log_prob``; for guesses ``mean``, and for intervals of numbers ``cdf``.
         """
         raise NotImplementedError(f"{type(self).__name__} lacks the method 'forward'.")
+
+    def terms(self, params, x, observed):
+        """Log density of the cells of each row that are observed, by cell.
+
+        By default that of independent cells. A family whose cells depend on each other gives
+        each a part of their joint density, and what the parts exceed it by.
+
+        Parameters
+        ----------
+        params : Tensor of shape (..., n, c, n_params)
+        x, observed : Tensor of shape (n, c)
+            Cells, filled with 0 where `observed` is 0.
+
+        Returns
+        -------
+        log_prob : Tensor of shape (..., n, c)
+            In nats, a finite number where not observed.
+        excess : Tensor of shape (..., n) or 0
+            The sum of the observed cells' parts less their joint log density, in nats.
+        """
+        return self(params).log_prob(x), 0
+
+    @property
+    def n_predictive(self):
+        """Numbers that say how one cell is distributed, given the others."""
+        return self.n_params
+
+    def predictive(self, params, x, observed):
+        """Say how each cell is distributed, given the cells of its row that are observed.
+
+        Parameters
+        ----------
+        params, x, observed : Tensor
+            As in `terms`.
+
+        Returns
+        -------
+        given : Tensor of shape (..., n, c, n_predictive)
+            What `predicted` takes; by default the parameters as they are.
+        """
+        return params
+
+    def predicted(self, given):
+        """Distribution of each cell of which `predictive` is given; as `forward` by default."""
+        return self(given)
 
     def predict(self, average):
         """Best guess of each cell: its mean, or its mode where values have no mean.
@@ -134,6 +183,23 @@ class Likelihood(nn.Module):
     def sample(self, params, generator):
         """Draw each cell once; (..., c, n_params) -> (..., c)."""
         raise NotImplementedError(f"{type(self).__name__} lacks the method 'sample'.")
+
+    def fill(self, params, x, observed, generator):
+        """Draw each cell once, given the cells of its row that are observed.
+
+        Parameters
+        ----------
+        params : Tensor of shape (n, c, n_params)
+        x, observed : Tensor of shape (n, c)
+            As in `terms`.
+        generator : torch.Generator
+
+        Returns
+        -------
+        x : Tensor of shape (n, c)
+            What is drawn for observed cells counts for nothing.
+        """
+        return self.sample(params, generator)
 
     def start(self, scale):
         """Begin at a noise of some standard deviation; of families that have a location.

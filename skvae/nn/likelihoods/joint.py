@@ -116,8 +116,8 @@ class JointLikelihood(nn.Module):
         ]
         return torch.cat(features, dim=-1)
 
-    def log_prob(self, params, x, observed):
-        """Log density of each cell in nats, exactly 0 where not observed.
+    def terms(self, params, x, observed):
+        """Log density of the cells of each row that are observed, as `Likelihood.terms` gives it.
 
         Parameters
         ----------
@@ -129,14 +129,42 @@ class JointLikelihood(nn.Module):
         Returns
         -------
         log_prob : Tensor of shape (..., n_columns)
+            In nats, exactly 0 where not observed.
+        excess : Tensor of shape (...) or 0
+            What their sum exceeds the log density of the row by, in nats.
         """
-        cells = x.split(self.sizes, dim=-1)
-        terms = [
-            p.log_prob(cell) for p, cell in zip(self.distributions(params), cells, strict=True)
-        ]
+        parts = self._parts(params, x, observed.to(x.dtype))
+        terms, excess = zip(*(block.terms(*part) for block, *part in parts), strict=True)
         # Masked after the density of a filled cell: NaN times 0 would still be NaN, and
         # so would be its gradient.
-        return torch.cat(terms, dim=-1) * observed
+        return torch.cat(terms, dim=-1) * observed, sum(excess)
+
+    def predictive(self, params, x, observed):
+        """Say how each cell is distributed, given the cells of its row that are observed.
+
+        Parameters
+        ----------
+        params, x, observed : Tensor
+            As in `terms`.
+
+        Returns
+        -------
+        given : Tensor of shape (..., n_predictive)
+            Of `Likelihood.predictive`, column by column.
+        """
+        parts = self._parts(params, x, observed)
+        return torch.cat([block.predictive(*part).flatten(-2) for block, *part in parts], dim=-1)
+
+    def predicted(self, given):
+        """Distribution of the cells of each block, of what `predictive` gave; list."""
+        sized = zip(self.blocks, self.sizes, strict=True)
+        parts = self._cut(given, [block.n_predictive * c for block, c in sized])
+        return [block.predicted(part) for block, part in zip(self.blocks, parts, strict=True)]
+
+    def fill(self, params, x, observed, generator):
+        """Draw each cell once, given those observed; as `terms` takes them -> (n, n_columns)."""
+        parts = self._parts(params, x, observed)
+        return torch.cat([block.fill(*part, generator) for block, *part in parts], dim=-1)
 
     def predict(self, params):
         """Best guess of each cell; (n_draws, ..., n_params) -> (..., n_columns)."""
@@ -156,10 +184,10 @@ class JointLikelihood(nn.Module):
         """Distribution of the cells of each block; list of batch shapes (..., c)."""
         return [b(part) for b, part in zip(self.blocks, self._split(params), strict=True)]
 
-    def params_by_column(self):
-        """Which of the decoder's outputs each column takes; list of slices."""
+    def predictive_by_column(self):
+        """Which of the numbers of `predictive` each column has; list of slices."""
         widths = [
-            b.n_params for b, c in zip(self.blocks, self.sizes, strict=True) for _ in range(c)
+            b.n_predictive for b, c in zip(self.blocks, self.sizes, strict=True) for _ in range(c)
         ]
         ends = accumulate(widths)
         return [slice(end - width, end) for end, width in zip(ends, widths, strict=True)]
@@ -215,15 +243,23 @@ class JointLikelihood(nn.Module):
                 located += c
             feature, param = next_feature, next_param
 
+    def _parts(self, params, x, observed):
+        """Each block with its parameters, its cells and which are observed; an iterator."""
+        cells, seen = (part.split(self.sizes, dim=-1) for part in (x, observed))
+        return zip(self.blocks, self._split(params), cells, seen, strict=True)
+
     def _split(self, params):
         """Cut the decoder's output into blocks of (..., c, n_params)."""
-        parts = params.split(self._param_sizes, dim=-1)
-        shaped = zip(parts, self.blocks, self.sizes, strict=True)
+        return self._cut(params, self._param_sizes)
+
+    def _cut(self, numbers, widths):
+        """Cut numbers into blocks of some widths, each of shape (..., c, width / c)."""
+        shaped = zip(numbers.split(widths, dim=-1), self.sizes, strict=True)
         return [
             part.unflatten(-1, (c, -1))
-            if block.n_params > 0
+            if part.shape[-1] > 0
             else part.new_zeros(*part.shape[:-1], c, 0)
-            for part, block, c in shaped
+            for part, c in shaped
         ]
 
 
