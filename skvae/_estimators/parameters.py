@@ -138,6 +138,8 @@ class Parameters(BaseEstimator):
         - "gaussian": a normal with a learned scale per column, shared by all rows, and at
           least `scale_floor` of the column's standard deviation (of its absolute value if
           it never varies, of 1 if it is always 0).
+        - "low_rank": a normal with a covariance of all its columns, a learned one of rank 4
+          beside a learned scale per column; "gaussian" in the robust member.
         - "heteroscedastic": a normal whose scale is predicted for each cell, at most the
           same unit; "gaussian" in the robust member.
         - "student_t": Student's t with 4 degrees of freedom and a learned scale per

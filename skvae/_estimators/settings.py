@@ -72,7 +72,21 @@ def families_of(estimator, raw):
                 )
             choice = choice.__name__
         names.append(choice)
+    _check_company(estimator, families, dict(zip(raw.names, names, strict=True)))
     return families, names
+
+
+def _check_company(estimator, families, names):
+    """Raise for a column that is the only one of a noise model of several."""
+    context = estimator.context or ()
+    scored = {column: name for column, name in names.items() if column not in context}
+    for column, name in scored.items():
+        alone = families[name].alone
+        if alone is not None and list(scored.values()).count(name) == 1:
+            raise ValueError(
+                f"Column {column!r}: the {name!r} likelihood is of at least 2 columns together, "
+                f"and no other that is scored has it. Use likelihoods={{{column!r}: {alone!r}}}."
+            )
 
 
 def context_of(estimator, raw):

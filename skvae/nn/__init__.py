@@ -32,6 +32,7 @@ from .likelihoods import (
     Likelihood,
     LinearModel,
     LogNormal,
+    LowRank,
     NegativeBinomial,
     OneHot,
     Ordinal,
@@ -50,6 +51,7 @@ from .vae import VAE, Elbo
 
 LIKELIHOODS = {
     "gaussian": Gaussian,
+    "low_rank": LowRank,
     "heteroscedastic": Heteroscedastic,
     "heteroscedastic_student_t": HeteroscedasticStudentT,
     "student_t": StudentT,
@@ -109,6 +111,7 @@ __all__ = [
     "Linear",
     "LinearModel",
     "LogNormal",
+    "LowRank",
     "Mixture",
     "MixtureDistribution",
     "NegativeBinomial",

@@ -29,6 +29,7 @@ QUICK = {
     "random_state": 0,
 }
 pytestmark = pytest.mark.filterwarnings("ignore:No hole of")
+TOGETHER = [name for name, family in LIKELIHOODS.items() if family.alone]  # of two columns
 SMALL_PRIOR = {"vamp": {"n_components": 3}, "mixture": {"n_components": 3}}
 CASES = [
     {"posterior": "diagonal", "prior": "vamp"},
@@ -57,8 +58,11 @@ def everything():
             "bernoulli": (rng.random(n) < 0.3).astype(float),
             "categorical": rng.choice(["a", "b", "c"], n),
             "ordinal": rng.choice([1.0, 2.0, 2.5, 7.0], n),
+            "low_rank": rng.normal(size=n),
         }
     )
+    for name in TOGETHER:
+        X[f"{name} too"] = X[name].to_numpy()[::-1]
     X = X.mask(rng.random(X.shape) < 0.1)
     X["size"] = pd.Categorical(rng.choice(["S", "M"], n), ["S", "M"], ordered=True)
     return X
@@ -85,7 +89,7 @@ def assert_same(values, estimator, X):
 @pytest.mark.parametrize("params", CASES, ids=lambda params: f"{[*params.values()]}")
 def test_every_part_exports_for_any_number_of_rows(everything, tmp_path, params):
     assert set(LIKELIHOODS) <= set(everything)
-    likelihoods = {name: name for name in LIKELIHOODS}
+    likelihoods = {name: name for name in LIKELIHOODS} | {f"{name} too": name for name in TOGETHER}
     params = QUICK | params | {"prior_params": SMALL_PRIOR.get(params["prior"])}
     detector = VAEAnomalyDetector(likelihoods=likelihoods, latent_dim=2, **params).fit(everything)
     path = tmp_path / "detector.onnx"

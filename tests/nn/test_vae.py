@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from scipy import stats
+from sklearn.decomposition import FactorAnalysis
 
 from skvae._table import Column
 from skvae.nn import (
@@ -69,12 +70,14 @@ def build(blocks, latent_dim, posterior, prior, generator, hidden_layer_sizes=()
     ).double()
 
 
-def probabilistic_pca(posterior, W, noise, generator):
-    """VAE with p(x | z) = N(W z + b, diag(noise^2)) and the exact posterior, and p(x)."""
+def probabilistic_pca(posterior, W, noise, generator, U=None):
+    """VAE with p(x | z) = N(W z + b, U U' + diag(noise^2)), the exact posterior, and p(x)."""
     (d, k), b = W.shape, np.linspace(-0.5, 0.5, len(W))
-    model = build([(LIKELIHOODS["gaussian"], d)], k, posterior, "standard_normal", generator)
-    covariance = np.linalg.inv(np.eye(k) + (W.T / noise**2) @ W)
-    gain, tril = covariance @ W.T / noise**2, np.linalg.cholesky(covariance)
+    family = LIKELIHOODS["gaussian" if U is None else "low_rank"]
+    model = build([(family, d)], k, posterior, "standard_normal", generator)
+    residual = np.diag(noise**2) + (0 if U is None else U @ U.T)
+    covariance = np.linalg.inv(np.eye(k) + W.T @ np.linalg.solve(residual, W))
+    gain, tril = covariance @ np.linalg.solve(residual, W).T, np.linalg.cholesky(covariance)
     relative = tril / tril.diagonal()[:, None]
     lower = relative[tuple(np.tril_indices(k, -1))] if posterior == "full" else []
     scale = inverse_softplus(tril.diagonal() - POSTERIORS["full"].smallest_scale)
@@ -85,9 +88,11 @@ def probabilistic_pca(posterior, W, noise, generator):
         "posterior.head.weight": np.vstack([gain, np.zeros((k + len(lower), d))]),
         "posterior.head.bias": np.concatenate([-gain @ b, scale, lower]),
     }
+    if U is not None:
+        weights["likelihood.blocks.0.loadings"] = np.pad(U, [(0, 0), (0, 4 - U.shape[1])])
     state = {name: tensor(weight) for name, weight in weights.items()}
     model.load_state_dict(model.state_dict() | state)
-    return model, stats.multivariate_normal(b, W @ W.T + np.diag(noise**2))
+    return model, stats.multivariate_normal(b, W @ W.T + residual)
 
 
 @pytest.mark.parametrize("eps_shape", [(N_ROWS, 2), (7, 1, 2), (7, N_ROWS, 2)])
@@ -103,6 +108,21 @@ def test_every_draw_of_probabilistic_pca_gives_the_log_density(
     expected = np.broadcast_to(marginal.logpdf(x.numpy()), log_weight.shape)
     assert log_weight.shape == (*eps_shape[:-2], N_ROWS)
     np.testing.assert_allclose(log_weight, expected, rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("n_codes", [1, 2])
+def test_codes_and_shared_noise_together_are_factor_analysis(n_codes, generator):
+    loadings = np.random.default_rng(0).normal(size=(N_COLUMNS, 3))
+    W, U = loadings[:, :n_codes], loadings[:, n_codes:]
+    model, marginal = probabilistic_pca("full", W, UNEQUAL, generator, U)
+    analysis = FactorAnalysis(3)
+    analysis.mean_, analysis.noise_variance_ = marginal.mean, UNEQUAL**2
+    analysis.components_ = loadings.T
+    x = 2 * normal(N_ROWS, N_COLUMNS, generator=generator)
+    seen = torch.ones_like(x)
+    terms = model(x, seen, seen, 3 * normal(7, 1, n_codes, generator=generator))
+    expected = np.broadcast_to(analysis.score_samples(x.numpy()), (7, N_ROWS))
+    np.testing.assert_allclose(terms.log_weight().detach(), expected, rtol=0, atol=1e-9)
 
 
 @pytest.mark.parametrize(("posterior", "W", "noise"), EXACT)

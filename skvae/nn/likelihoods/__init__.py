@@ -5,6 +5,7 @@ from .context import Context
 from .counts import NegativeBinomial, Poisson, ZeroInflated
 from .joint import JointLikelihood, LinearModel
 from .levels import Bernoulli, Categorical, ClassLabel, OneHot, Ordinal, Smoothed
+from .low_rank import LowRank
 from .numbers import (
     Gaussian,
     Heteroscedastic,
@@ -30,6 +31,7 @@ __all__ = [
     "Likelihood",
     "LinearModel",
     "LogNormal",
+    "LowRank",
     "NegativeBinomial",
     "OneHot",
     "Ordinal",
