@@ -150,6 +150,7 @@ class Recipe(NamedTuple):
         prior = PRIORS.get(self.prior, self.prior)
         likelihood = JointLikelihood(blocks, floor)
         try_noise(likelihood, examples[0])
+        likelihood.learn(*examples)
         automatic = min(likelihood.n_scored, self.most_codes)
         model = VAE(
             likelihood,

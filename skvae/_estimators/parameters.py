@@ -152,6 +152,7 @@ class Parameters(BaseEstimator):
           for all others a normal of the inverse hyperbolic sine of their distance from it.
         - "poisson", "negative_binomial", "zero_inflated": for counts; the second with a
           learned dispersion per column, the third also with additional zeros.
+        - "multinomial": for counts that are parts of a sum, such as words; given the sum.
         - "bernoulli": for columns of 0 and 1. That a flag may be a mere toss of a coin,
           with probability 0.4, bounds what a single rare flag adds to a score.
         - "categorical": for levels, such as strings, with the same bound. With n cells and

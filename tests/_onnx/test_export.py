@@ -59,6 +59,7 @@ def everything():
             "categorical": rng.choice(["a", "b", "c"], n),
             "ordinal": rng.choice([1.0, 2.0, 2.5, 7.0], n),
             "low_rank": rng.normal(size=n),
+            "multinomial": rng.poisson(4, n).astype(float),
         }
     )
     for name in TOGETHER:

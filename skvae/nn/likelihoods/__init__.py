@@ -6,6 +6,7 @@ from .counts import NegativeBinomial, Poisson, ZeroInflated
 from .joint import JointLikelihood, LinearModel
 from .levels import Bernoulli, Categorical, ClassLabel, OneHot, Ordinal, Smoothed
 from .low_rank import LowRank
+from .multinomial import Multinomial
 from .numbers import (
     Gaussian,
     Heteroscedastic,
@@ -32,6 +33,7 @@ __all__ = [
     "LinearModel",
     "LogNormal",
     "LowRank",
+    "Multinomial",
     "NegativeBinomial",
     "OneHot",
     "Ordinal",

@@ -201,6 +201,15 @@ class Likelihood(nn.Module):
         """
         return self.sample(params, generator)
 
+    def learn(self, x, observed):
+        """Take from some training rows what is no weight: nothing by default.
+
+        Parameters
+        ----------
+        x, observed : Tensor of shape (n, c)
+            As in `terms`.
+        """
+
     def start(self, scale):
         """Begin at a noise of some standard deviation; of families that have a location.
 

@@ -116,6 +116,12 @@ class JointLikelihood(nn.Module):
         ]
         return torch.cat(features, dim=-1)
 
+    def learn(self, x, observed):
+        """Let each block take from some training rows what is no weight; (n, n_columns)."""
+        cells, seen = (part.split(self.sizes, dim=-1) for part in (x, observed.to(x.dtype)))
+        for block, *part in zip(self.blocks, cells, seen, strict=True):
+            block.learn(*part)
+
     def terms(self, params, x, observed):
         """Log density of the cells of each row that are observed, as `Likelihood.terms` gives it.
 
