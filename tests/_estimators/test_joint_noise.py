@@ -14,6 +14,7 @@ from sklearn.preprocessing import FunctionTransformer
 import skvae
 from skvae import VAEAnomalyDetector
 
+QUICK = SMALL | {"max_steps": 20, "hidden_layer_sizes": (8,)}
 pytestmark = pytest.mark.filterwarnings("ignore:.*calibration rows")
 
 
@@ -36,7 +37,7 @@ def detectors(tables):
     found = {}
     for name, X in tables.items():
         likelihoods = dict.fromkeys("abcd", name)
-        found[name] = VAEAnomalyDetector(likelihoods=likelihoods, **SMALL).fit(X)
+        found[name] = VAEAnomalyDetector(likelihoods=likelihoods, **QUICK).fit(X)
     return found
 
 
@@ -82,7 +83,7 @@ def test_draws_guesses_and_intervals_are_of_the_columns(case):
 
 def test_searches_and_pipelines_take_them(tables):
     likelihoods = ["low_rank", "gaussian"]
-    steps = FunctionTransformer(), VAEAnomalyDetector(**SMALL | {"max_steps": 3})
+    steps = FunctionTransformer(), VAEAnomalyDetector(**QUICK | {"max_steps": 3})
     grid = {"vaeanomalydetector__likelihoods": likelihoods}
     search = GridSearchCV(make_pipeline(*steps), grid, cv=2).fit(tables["low_rank"][list("abcd")])
     assert np.isfinite(search.cv_results_["mean_test_score"]).all()
@@ -90,7 +91,7 @@ def test_searches_and_pipelines_take_them(tables):
 
 def test_training_goes_on_by_blocks(tables):
     X = tables["multinomial"]
-    detector = VAEAnomalyDetector(likelihoods=dict.fromkeys("abcd", "multinomial"), **SMALL)
+    detector = VAEAnomalyDetector(likelihoods=dict.fromkeys("abcd", "multinomial"), **QUICK)
     scores = detector.partial_fit(X[:100]).partial_fit(X[100:]).score_samples(X)
     assert np.isfinite(scores).all()
 
@@ -100,8 +101,8 @@ def test_one_column_alone_is_refused_with_the_way_out(tables, name, other):
     X = tables["multinomial"]
     message = rf"Column 'b': the '{name}' likelihood is of at least 2 columns .*{{'b': '{other}'}}"
     with pytest.raises(ValueError, match=message):
-        VAEAnomalyDetector(likelihoods={"b": name}, **SMALL).fit(X)
-    conditional = VAEAnomalyDetector(likelihoods={"a": name, "b": name}, context=["a"], **SMALL)
+        VAEAnomalyDetector(likelihoods={"b": name}, **QUICK).fit(X)
+    conditional = VAEAnomalyDetector(likelihoods={"a": name, "b": name}, context=["a"], **QUICK)
     with pytest.raises(ValueError, match=message):
         conditional.fit(X)
 
@@ -112,13 +113,13 @@ def test_what_is_no_count_is_named(tables, wrong):
     X.loc[7, "c"] = wrong
     message = rf"Column 'c': the 'multinomial' likelihood needs whole .* Got {wrong:g} in row 7"
     with pytest.raises(ValueError, match=message):
-        VAEAnomalyDetector(likelihoods=dict.fromkeys("abcd", "multinomial"), **SMALL).fit(X)
+        VAEAnomalyDetector(likelihoods=dict.fromkeys("abcd", "multinomial"), **QUICK).fit(X)
 
 
 def test_text_shares_no_noise(tables):
     X = tables["low_rank"]
     with pytest.raises(ValueError, match="Column 'level': the 'low_rank' likelihood needs numbers"):
-        VAEAnomalyDetector(likelihoods=dict.fromkeys(["a", "level"], "low_rank"), **SMALL).fit(X)
+        VAEAnomalyDetector(likelihoods=dict.fromkeys(["a", "level"], "low_rank"), **QUICK).fit(X)
 
 
 def test_noise_that_all_columns_share_is_found():
@@ -128,7 +129,7 @@ def test_noise_that_all_columns_share_is_found():
         + 0.3 * rng.normal(size=(600, 8))
         + rng.normal(size=(600, 1)) * (np.arange(8) % 2)
     )
-    settings = SMALL | {"latent_dim": 1, "robust_weight": 0, "max_steps": 120, "init": "linear"}
+    settings = QUICK | {"latent_dim": 1, "robust_weight": 0, "max_steps": 80, "init": "linear"}
     gaussian, low_rank = (
         VAEAnomalyDetector(likelihoods=name, **settings).fit(X[:400]).score(X[400:])
         for name in ("gaussian", "low_rank")
