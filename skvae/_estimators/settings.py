@@ -84,8 +84,9 @@ def _check_company(estimator, families, names):
         alone = families[name].alone
         if alone is not None and list(scored.values()).count(name) == 1:
             raise ValueError(
-                f"Column {column!r}: the {name!r} likelihood is of at least 2 columns together, "
-                f"and no other that is scored has it. Use likelihoods={{{column!r}: {alone!r}}}."
+                f"Column {column!r}: the {name!r} likelihood is of at least 2 columns together. "
+                "Got n_features = 1 that is scored and has it. Use "
+                f"likelihoods={{{column!r}: {alone!r}}}."
             )
 
 

@@ -10,6 +10,7 @@ from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
+from sklearn.utils.estimator_checks import check_fit2d_1feature
 
 import skvae
 from skvae import VAEAnomalyDetector
@@ -135,3 +136,9 @@ def test_noise_that_all_columns_share_is_found():
         for name in ("gaussian", "low_rank")
     )
     assert low_rank > gaussian + 1  # one code is short of two factors
+
+
+@pytest.mark.parametrize("name", ["low_rank", "multinomial"])
+def test_one_feature_is_refused_as_scikit_learn_asks(name):
+    model = VAEAnomalyDetector(likelihoods=name, **QUICK | {"max_steps": 2})
+    check_fit2d_1feature(type(model).__name__, model)
