@@ -197,9 +197,16 @@ class MixtureDistribution(Distribution):
         terms = components.log_prob(z.unsqueeze(-2)) + self.log_weights.unsqueeze(-1)
         return terms.logsumexp(-2)
 
+    def log_joint(self, z):
+        """Log density of each z and component, log p(z, k), in nats; (..., latent_dim) -> (..., K).
+
+        Its logsumexp is `log_prob`, and its softmax the share of each component in z.
+        """
+        return self.components.pairwise_log_prob(z) + self.log_weights
+
     def log_prob(self, z):
         """Log density of each z, in nats; (..., latent_dim) -> (...)."""
-        terms = self.components.pairwise_log_prob(z) + self.log_weights
+        terms = self.log_joint(z)
         # Relative to the largest, so that squares in second derivatives are numbers in float32.
         largest = terms.detach().amax(-1, keepdim=True)
         return largest.squeeze(-1) + (terms - largest).clamp_min(-_NEGLIGIBLE).exp().sum(-1).log()

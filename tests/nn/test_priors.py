@@ -84,6 +84,28 @@ def test_samples_follow_the_density(prior, posterior, generator):
     assert stats.kstest(samples[:, 0].numpy(), lambda z: np.interp(z, grid, cdf)).pvalue > 1e-3
 
 
+@pytest.mark.parametrize("name", WITH_COMPONENTS)
+def test_the_joint_density_of_codes_and_components_sums_to_that_of_codes(name, generator):
+    prior, encode = build(name, "diagonal", 3, generator, n_components=4)
+    p, z = prior(encode), torch.randn(7, 5, 3, generator=generator, dtype=torch.float64)
+    joint = p.log_joint(z)
+    assert joint.shape == (7, 5, 4)
+    np.testing.assert_allclose(joint.logsumexp(-1), p.log_prob(z), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", ["mixture", "full_mixture"])
+def test_components_are_the_normals_that_a_mixture_begins_at(name, generator):
+    part = PRIORS[name](2, torch.zeros(1, N_FEATURES), n_components=3, generator=generator).double()
+    means, weights = 2 * np.eye(3, 2), np.array([0.5, 0.3, 0.2])
+    covariances = np.stack([np.diag([1.0 + k, 0.5]) for k in range(3)])
+    with torch.no_grad():
+        part.start(*map(torch.tensor, (weights, means, covariances)))
+        joint = part(None).log_joint(torch.tensor([[0.3, -1.0]], dtype=torch.float64))
+    normals = zip(means, covariances, strict=True)
+    expected = [stats.multivariate_normal(*normal).logpdf([0.3, -1.0]) for normal in normals]
+    np.testing.assert_allclose(joint[0], expected + np.log(weights), atol=1e-12)
+
+
 @pytest.mark.parametrize("posterior", POSTERIORS)
 def test_a_vamp_prior_is_the_uniform_mixture_of_the_posteriors_of_its_inputs(posterior, generator):
     prior, encode = build("vamp", posterior, 3, generator, n_components=7)
