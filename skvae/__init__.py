@@ -9,6 +9,7 @@ if TYPE_CHECKING:
         LatentReport,
         VAEAnomalyDetector,
         VAEClassifier,
+        VAEClusterer,
         VAETransformer,
         anomaly_average_precision,
     )
@@ -39,6 +40,7 @@ __all__ = [
     "TrainingCurveDisplay",
     "VAEAnomalyDetector",
     "VAEClassifier",
+    "VAEClusterer",
     "VAETransformer",
     "anomaly_average_precision",
     "export_onnx",
@@ -53,7 +55,8 @@ _FOLDERS = {
     **dict.fromkeys(["export_onnx", "register_onnx"], "_onnx"),
     **dict.fromkeys(["VAEAnomalyDetector", "VAEClassifier", "VAETransformer"], "_estimators"),
     **dict.fromkeys(
-        ["CalibrationWarning", "LatentReport", "anomaly_average_precision"], "_estimators"
+        ["CalibrationWarning", "LatentReport", "VAEClusterer", "anomaly_average_precision"],
+        "_estimators",
     ),
 }
 _MODULES = ("datasets", "imbalance", "nn")

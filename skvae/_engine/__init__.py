@@ -1,6 +1,7 @@
 """The engine: encoded tables in, weights and scores out."""
 
 from .checkpoint import Checkpoint, NoCheckpoint
+from .clusters import responsibilities
 from .density import Density, by_chunk, drawn
 from .latent import information, traverse
 from .members import Member, as_frame, chosen, kept, unseen
@@ -38,6 +39,7 @@ __all__ = [
     "kept",
     "latent_moments",
     "reconstruct",
+    "responsibilities",
     "robust_recipe",
     "tensors",
     "traverse",

@@ -66,7 +66,7 @@ BATCH_SIZE = 256
 
 
 class Recipe(NamedTuple):
-    """How a member is built and trained: parameters of the estimator, and four of its own.
+    """How a member is built and trained: parameters of the estimator, and five of its own.
 
     Attributes
     ----------
@@ -79,6 +79,8 @@ class Recipe(NamedTuple):
         Share of the rows of which the encoder does not see some cells at first.
     trimming : float in [0, 1)
         Share of each batch, the rows with the lowest ELBO, that does not count.
+    n_clusters : int, "auto" or None
+        Components that the prior has in the end, at clusters of the codes; None leaves it.
     """
 
     latent_dim: int | str
@@ -101,6 +103,7 @@ class Recipe(NamedTuple):
     most_codes: int = 8
     hidden_rows: float = 0.5
     trimming: float = 0.0
+    n_clusters: int | str | None = None
 
     @classmethod
     def of(cls, estimator):
@@ -147,7 +150,6 @@ class Recipe(NamedTuple):
         """
         generator = torch.Generator().manual_seed(seed)
         floor = None if self.scale_floor == "auto" else self.scale_floor
-        prior = PRIORS.get(self.prior, self.prior)
         likelihood = JointLikelihood(blocks, floor)
         try_noise(likelihood, examples[0])
         likelihood.learn(*examples)
@@ -158,7 +160,7 @@ class Recipe(NamedTuple):
             hidden_layer_sizes=tuple(self.hidden_layer_sizes),
             activation=self.activation,
             posterior=POSTERIORS.get(self.posterior, self.posterior),
-            prior=partial(prior, **(self.prior_params or {})),
+            prior=self.prior_class(),
             examples=examples,
             generator=generator,
         )
@@ -169,6 +171,10 @@ class Recipe(NamedTuple):
         else:
             follow(model, *examples)
         return model
+
+    def prior_class(self):
+        """Class of the prior, with its parameters."""
+        return partial(PRIORS.get(self.prior, self.prior), **(self.prior_params or {}))
 
     def objective(self):
         """Say what training lowers."""
@@ -231,4 +237,4 @@ def robust_recipe(recipe, n_rows):
     """
     decided = recipe._replace(**_ROBUST).decided(n_rows)
     settings = _ROBUST | {"max_steps": min(_ROBUST_STEPS, decided.max_steps)}
-    return ROBUST, settings, decided._replace(**settings)
+    return ROBUST, settings, decided._replace(**settings, n_clusters=None)

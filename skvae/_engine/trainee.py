@@ -6,11 +6,15 @@ from typing import Any, NamedTuple
 import torch
 
 from ..nn import VAE
+from .clusters import begin_at_clusters
 from .recipe import Recipe
 from .refit import refit_encoder
+from .step import AdamW
 from .training import Training, pass_over
 
 __all__ = ["Trained", "Trainee", "TrainingRows", "at_rest", "tensors"]
+
+AT_CLUSTERS = 0.5  # share of the steps that follow on a prior that begins at clusters
 
 
 class TrainingRows(NamedTuple):
@@ -96,7 +100,8 @@ class Trainee(NamedTuple):
     def end(self, training, rows, seed, checkpoint):
         """Give the model the best weights of a training that was begun here.
 
-        After a training by another objective the encoder is fitted to the ELBO once more.
+        Where there are to be clusters, the prior begins at them, and the training that came to
+        its end goes on. After one by another objective the encoder is fitted to the ELBO once more.
 
         Parameters
         ----------
@@ -112,6 +117,10 @@ class Trainee(NamedTuple):
         """
         training.end()
         recipe, device = self.recipe, rows.fitted[0].device
+        if recipe.n_clusters is not None:
+            self._begin_at_clusters(rows, seed)
+            if training.is_complete:
+                self._go_on_at_clusters(rows, seed, checkpoint)
         if not (recipe.objective().is_elbo() or training.is_interrupted):
             refit_encoder(
                 *(self.model, rows.fitted, rows.judges, f"{self.name} refit", checkpoint),
@@ -142,7 +151,25 @@ class Trainee(NamedTuple):
         shared = self._shared(rows, seed)
         elbo, n_steps, state = pass_over(self.model, rows.fitted, state, **shared)
         history = {"step": [n_steps], "train": [elbo], "validation": [math.nan]}
+        if self.recipe.n_clusters is not None:
+            self._begin_at_clusters(rows, seed)
+            state = AdamW(self.model.parameters()).state  # of other weights
         return Trained(*self, history, False), state
+
+    def _begin_at_clusters(self, rows, seed):
+        recipe = self.recipe
+        begin_at_clusters(self.model, recipe.prior_class(), recipe.n_clusters, *rows.fitted, seed)
+
+    def _go_on_at_clusters(self, rows, seed, checkpoint):
+        n_steps = math.ceil(AT_CLUSTERS * self.recipe.max_steps)
+        recipe = self.recipe._replace(max_steps=n_steps, n_clusters=None)
+        training, name = (
+            self._replace(recipe=recipe).begin(rows, seed + 2),
+            f"{self.name} at clusters",
+        )
+        checkpoint.restore(name, training)
+        checkpoint.run(name, training, training.steps())
+        training.end()
 
     def _shared(self, rows, seed):
         """Move the model to where the rows are; name what both ways to train take."""

@@ -5,6 +5,7 @@ from .calibrated import offsets_of, p_values_of
 from .calibration import CalibrationWarning, anomaly_average_precision, warn_of_detection
 from .checks import integer, real
 from .classifier import VAEClassifier
+from .clusterer import VAEClusterer
 from .conformal import discoveries, largest_discovery, p_values, threshold
 from .detector import VAEAnomalyDetector
 from .joined import A_MODEL, check_classes, clone_for, with_class
@@ -22,6 +23,7 @@ __all__ = [
     "LatentReport",
     "VAEAnomalyDetector",
     "VAEClassifier",
+    "VAEClusterer",
     "VAETransformer",
     "anomaly_average_precision",
     "check_classes",

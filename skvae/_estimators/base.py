@@ -13,7 +13,6 @@ from .._engine import (
     EVALUATION_SIZE,
     ROBUST,
     Density,
-    Recipe,
     Trained,
     Trainee,
     TrainingRows,
@@ -88,7 +87,7 @@ class FitRows(NamedTuple):
 
 
 class BaseVAE(CallbackSupportMixin, State):
-    """Fitting that the detector and the transformer share.
+    """Fitting that detector, transformer and clusterer share.
 
     Attributes
     ----------
@@ -338,7 +337,7 @@ class BaseVAE(CallbackSupportMixin, State):
         Where a training goes on they are those of the members at hand. Without rows that judge,
         the first stands for all.
         """
-        recipe = Recipe.of(self)
+        recipe = self._recipe()
         if self.__sklearn_is_fitted__():
             kept = [
                 (each.name, each.settings, recipe._replace(**each.settings).decided(n_fitted))

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from sklearn.base import BaseEstimator
 
-from .._engine import CANDIDATES
+from .._engine import CANDIDATES, Recipe
 from ..nn import (
     ACTIVATIONS,
     DIVERGENCES,
@@ -36,7 +36,7 @@ from .checks import (
     size,
 )
 
-__all__ = ["Parameters", "documented", "parameter", "rules_of"]
+__all__ = ["Parameters", "documented", "parameter", "part_of", "rules_of"]
 
 
 def parameter(default: Any, rule: Any, text: str) -> Any:
@@ -81,7 +81,7 @@ def _sections(doc):
     }
 
 
-def _part(names, base):
+def part_of(names, base):
     """Accept a name among `names`, or a subclass of `base` in its place."""
 
     def is_subclass(value):
@@ -90,7 +90,7 @@ def _part(names, base):
     return either(one_of(names), kind(f"a subclass of skvae.nn.{base.__name__}", is_subclass))
 
 
-_NOISE = _part(["auto", *LIKELIHOODS], Likelihood)
+_NOISE = part_of(["auto", *LIKELIHOODS], Likelihood)
 
 
 @dataclass(eq=False, repr=False)
@@ -100,6 +100,10 @@ class Parameters(BaseEstimator):
     def _check(self, name, value):
         """Raise where a value breaks the rule of the parameter of that name."""
         rules_of(type(self))[name].check(name, value, self)
+
+    def _recipe(self):
+        """How its parameters say that a model is built and trained."""
+        return Recipe.of(self)
 
     latent_dim: int | str = parameter(
         "auto",
@@ -210,14 +214,14 @@ class Parameters(BaseEstimator):
     )
     posterior: str | type = parameter(
         "diagonal",
-        _part(POSTERIORS, Posterior),
+        part_of(POSTERIORS, Posterior),
         """{"diagonal", "full"} or class
         Covariance of q(z | x): diagonal, or full through its Cholesky factor.
         """,
     )
     prior: str | type = parameter(
         "full_mixture",
-        _part(PRIORS, Prior),
+        part_of(PRIORS, Prior),
         """{"standard_normal", "mixture", "full_mixture", "vamp"} or class
         Latent density p(z): a standard normal, a learned mixture of normals with diagonal or
         full covariances, or a mixture of the posteriors of learned pseudo-inputs.

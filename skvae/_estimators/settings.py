@@ -7,7 +7,7 @@ from inspect import signature
 
 import torch
 
-from .._engine import CANDIDATES, SETTINGS, Recipe
+from .._engine import CANDIDATES, SETTINGS
 from .._table import DOMAINS
 from ..nn import LIKELIHOODS, PRIORS, Context, Likelihood, Posterior, Prior
 from .checks import check_parameters
@@ -39,7 +39,7 @@ def check_settings(estimator):
             f"calibration_groups={estimator.calibration_groups!r} needs contamination='auto', a "
             f"rate of false alarms and no share of all rows. Got {estimator.contamination!r}."
         )
-    recipe = Recipe.of(estimator)
+    recipe = estimator._recipe()
     _check_recipe(estimator, recipe)
     if len(estimator.members) == 0:
         raise _wrong_members(estimator, "members=[{}] is the estimator's parameters alone.")

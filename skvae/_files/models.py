@@ -17,22 +17,24 @@ from safetensors.numpy import save as serialized
 from sklearn.utils.validation import check_is_fitted
 
 from .._engine import Reader, Writer
-from .._estimators import VAEAnomalyDetector, VAETransformer
+from .._estimators import VAEAnomalyDetector, VAEClusterer, VAETransformer
 from .atomic import replacing
 
 __all__ = ["load", "save"]
 
 
 FORMAT = "6"
-ESTIMATORS = {cls.__name__: cls for cls in (VAEAnomalyDetector, VAETransformer)}
+ESTIMATORS = {cls.__name__: cls for cls in (VAEAnomalyDetector, VAEClusterer, VAETransformer)}
 
 
-def save(estimator: VAEAnomalyDetector | VAETransformer, path: str | PathLike[str]) -> None:
+def save(
+    estimator: VAEAnomalyDetector | VAEClusterer | VAETransformer, path: str | PathLike[str]
+) -> None:
     """Write a fitted estimator to a file that holds tensors and JSON, and no code.
 
     Parameters
     ----------
-    estimator : VAEAnomalyDetector or VAETransformer
+    estimator : VAEAnomalyDetector, VAEClusterer or VAETransformer
         Fitted. A pipeline is saved by skops or joblib.
     path : str or path-like
         Replaced if it exists, once the new file is complete.
@@ -88,7 +90,7 @@ def save(estimator: VAEAnomalyDetector | VAETransformer, path: str | PathLike[st
         Path(temporary).write_bytes(serialized(writer.arrays, header))
 
 
-def load(path: str | PathLike[str]) -> VAEAnomalyDetector | VAETransformer:
+def load(path: str | PathLike[str]) -> VAEAnomalyDetector | VAEClusterer | VAETransformer:
     """Read an estimator that `save` wrote. No code of the file is run.
 
     Parameters
@@ -97,7 +99,7 @@ def load(path: str | PathLike[str]) -> VAEAnomalyDetector | VAETransformer:
 
     Returns
     -------
-    estimator : VAEAnomalyDetector or VAETransformer
+    estimator : VAEAnomalyDetector, VAEClusterer or VAETransformer
         Its scores are those of the estimator saved, bit by bit.
 
     Raises

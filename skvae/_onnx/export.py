@@ -17,9 +17,9 @@ import torch
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from .._estimators import BaseVAE, VAEAnomalyDetector, VAETransformer
+from .._estimators import BaseVAE, VAEAnomalyDetector, VAEClusterer, VAETransformer
 from .._files import replacing
-from .graph import Graph, outputs_of
+from .graph import graph_of, outputs_of
 from .inputs import Input, as_numbers, is_text, kind_of, load_onnx, load_skl2onnx, type_of
 from .operators import Translatable
 
@@ -42,12 +42,13 @@ def export_onnx(estimator: BaseEstimator, path: str | PathLike[str], X: Any = No
 
     Its outputs are named after the methods whose values they are: ``score_samples``,
     ``decision_function``, ``predict`` and ``p_values`` of a detector (the last if any row
-    calibrates), ``transform`` and ``score_samples`` of a transformer.
+    calibrates), ``transform`` and ``score_samples`` of a transformer, ``score_samples``,
+    ``predict`` and ``predict_proba`` of a clusterer.
 
     Parameters
     ----------
-    estimator : VAEAnomalyDetector, VAETransformer or Pipeline
-        Fitted. A pipeline, whose last step is one of the first two, is converted by skl2onnx,
+    estimator : VAEAnomalyDetector, VAEClusterer, VAETransformer or Pipeline
+        Fitted. A pipeline, whose last step is one of the others, is converted by skl2onnx,
         which has to know its other steps.
     path : str or path-like
         Replaced if it exists, once the new file is complete.
@@ -135,7 +136,7 @@ def register_onnx() -> None:
     ['score_samples', 'decision_function', 'predict', 'p_values']
     """
     skl2onnx = load_skl2onnx()
-    for cls in (VAEAnomalyDetector, VAETransformer):
+    for cls in (VAEAnomalyDetector, VAEClusterer, VAETransformer):
         skl2onnx.update_registered_converter(
             cls,
             f"Skvae{cls.__name__}",
@@ -199,7 +200,7 @@ def _model(estimator, inputs, outputs):
 
     Parameters
     ----------
-    estimator : VAEAnomalyDetector or VAETransformer
+    estimator : VAEAnomalyDetector, VAEClusterer or VAETransformer
         Fitted.
     inputs : list of _Input
         The table's columns in order.
@@ -216,7 +217,7 @@ def _model(estimator, inputs, outputs):
         raise ValueError(
             f"The inputs should have {len(columns)} columns, those seen in fit. Got {inputs}."
         )
-    model = _translated(Graph(estimator, list(outputs)), len(columns), type(estimator).__name__)
+    model = _translated(graph_of(estimator, list(outputs)), len(columns), type(estimator).__name__)
     nodes, pieces, start = [], [], 0
     for part in inputs:
         added, made = as_numbers(part, columns[start : start + part.n_columns])
@@ -310,7 +311,9 @@ def _parse(scope, estimator, inputs, custom_parsers=None):
         for name in outputs_of(estimator)
         if name != "score_samples" or options["score_samples"]
     ]
+    n_clusters = getattr(estimator, "n_clusters_", None)
     kinds = {
+        "predict_proba": types.DoubleTensorType([None, n_clusters]),
         "transform": types.DoubleTensorType([None, estimator.model_.latent_dim]),
         "predict": types.Int64TensorType([None]),
     }

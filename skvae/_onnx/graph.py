@@ -7,14 +7,18 @@ import numpy as np
 import torch
 from torch import nn
 
+from .._estimators import VAEClusterer
 from .._table import DOMAINS, FARTHEST, INVERSE_SINH, LOGARITHM
 from .inputs import is_text
 
-__all__ = ["Graph", "outputs_of"]
+__all__ = ["graph_of", "outputs_of"]
 
 
 # Methods whose values a graph gives, where the estimator has them.
-OUTPUTS = ("transform", "score_samples", "decision_function", "predict", "p_values")
+OUTPUTS = (
+    *("transform", "score_samples", "decision_function", "predict", "p_values"),
+    "predict_proba",
+)
 # Scores that differ by less, relative to their size, are equal: ties must not hang on rounding.
 TIE = 1e-5  # of a score, at least 10: `score_samples` rounds to float32
 
@@ -32,7 +36,7 @@ class Graph(nn.Module):
 
     Parameters
     ----------
-    estimator : VAEAnomalyDetector or VAETransformer
+    estimator : VAEAnomalyDetector, VAEClusterer or VAETransformer
         Fitted.
     outputs : sequence of str
         Methods, each of which is restated below.
@@ -90,6 +94,32 @@ class Graph(nn.Module):
         """Conformal p-values; (n,)."""
         n_not_above = _count_not_above(self.calibration, _lifted(rows.scores).unsqueeze(-1))
         return (1 + n_not_above.squeeze(-1)).double() / (1 + self.n_calibration)
+
+
+class ClusterGraph(Graph):
+    """The same of a clusterer, to which `predict` is another method."""
+
+    def __init__(self, estimator, outputs):
+        super().__init__(estimator, outputs)
+        self.prior = self.main.prior_distribution()
+
+    def predict_proba(self, rows):
+        """Probability of each cluster; (n, n_clusters)."""
+        q = self.main.infer(rows.values, rows.observed)
+        z = q.transport(self.draws[..., : self.main.latent_dim])
+        return self.prior.log_joint(z).softmax(-1).mean(0)
+
+    def predict(self, rows):
+        """Most probable cluster; (n,)."""
+        return self.predict_proba(rows).argmax(-1)
+
+
+GRAPHS = {VAEClusterer: ClusterGraph}
+
+
+def graph_of(estimator, outputs):
+    """Graph of a fitted estimator; parameters as of `Graph`."""
+    return GRAPHS.get(type(estimator), Graph)(estimator, outputs)
 
 
 class Encoding(nn.Module):

@@ -14,7 +14,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import skvae
-from skvae import VAEAnomalyDetector, VAETransformer
+from skvae import VAEAnomalyDetector, VAEClusterer, VAETransformer
 from skvae._onnx.export import _model
 from skvae._onnx.graph import _count_not_above, _matrix
 from skvae._onnx.inputs import Input
@@ -156,9 +156,23 @@ def test_a_transformer_gives_codes_and_scores(holed, tmp_path):
     np.testing.assert_allclose(scores, transformer.score_samples(holed), rtol=1e-4)
 
 
-@pytest.mark.parametrize("cls", [VAEAnomalyDetector, VAETransformer])
+@pytest.mark.parametrize("prior", ["full_mixture", "mixture"])
+def test_a_clusterer_gives_clusters_and_their_probabilities(holed, tmp_path, prior):
+    clusterer = VAEClusterer(**QUICK, n_clusters=3, prior=prior, latent_dim=2).fit(holed)
+    skvae.export_onnx(clusterer, tmp_path / "clusters.onnx")
+    session = onnxruntime.InferenceSession(tmp_path / "clusters.onnx")
+    names = [output.name for output in session.get_outputs()]
+    assert names == ["score_samples", "predict", "predict_proba"]
+    scores, labels, proba = session.run(names, {"X": holed})
+    np.testing.assert_allclose(scores, clusterer.score_samples(holed), rtol=1e-4)
+    np.testing.assert_allclose(proba, clusterer.predict_proba(holed), atol=1e-6)
+    np.testing.assert_array_equal(labels, proba.argmax(axis=1))
+
+
+@pytest.mark.parametrize("cls", [VAEAnomalyDetector, VAETransformer, VAEClusterer])
 def test_pipelines_export(table, tmp_path, cls):
-    estimator = cls(**QUICK, robust_weight=0, prior="standard_normal")
+    priors = {VAEClusterer: "full_mixture"}
+    estimator = cls(**QUICK, robust_weight=0, prior=priors.get(cls, "standard_normal"))
     pipeline = make_pipeline(StandardScaler(), estimator).fit(table)
     skvae.export_onnx(pipeline, tmp_path / "pipeline.onnx")
     session = onnxruntime.InferenceSession(tmp_path / "pipeline.onnx")

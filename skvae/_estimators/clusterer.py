@@ -1,0 +1,182 @@
+"""VAEClusterer: what is about kinds of rows."""
+
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.base import ClusterMixin
+
+from .._engine import by_chunk, responsibilities, untouched
+from ..nn import Prior
+from .base import BaseVAE
+from .checks import either, one_of, size
+from .device import scoring_device
+from .holes import warn_of_empty_rows
+from .parameters import documented, parameter, part_of
+
+__all__ = ["VAEClusterer"]
+
+_MIXTURES = ("mixture", "full_mixture")
+_AT_FIRST = 10  # components of a prior whose clusters are yet to be counted
+
+
+@documented
+@dataclass(eq=False, repr=False)
+class VAEClusterer(ClusterMixin, BaseVAE):
+    """Kinds of rows by a variational autoencoder, whose prior has a component for each.
+
+    A row has a latent code as in `VAETransformer`, the code is of a component of a mixture of
+    normals, and the component is the cluster. So columns of any kind are taken as they are, cells
+    may be missing, and clusters have probabilities. Rows are scored by their ELBO as
+    `VAEAnomalyDetector` does.
+
+    Attributes
+    ----------
+    labels_ : int ndarray of shape (n_samples,)
+        Cluster of each row passed to `fit`, as `predict` gives it.
+    n_clusters_ : int
+        Clusters that there are: components of the prior of `model_`. Clusters that are the most
+        probable one of no row have no label.
+
+    See Also
+    --------
+    sklearn.mixture.GaussianMixture : For numbers without holes; compare with it first.
+    sklearn.cluster.KMeans : For numbers, and clusters that are balls of one size.
+
+    Notes
+    -----
+    The model is trained under a mixture that starts at codes of the numbers alone. Then the
+    mixture begins anew at the codes that were learned, the largest cluster first, with full or
+    diagonal covariances, as codes held out have it, and no weight below 0.001; and half as many
+    steps follow. Without this rows of different kinds often came to share a component, or all did.
+
+    Nothing makes clusters the classes that one has in mind: a class may be several kinds of rows,
+    or a part of one. Held-out nats (`score`) choose between numbers of clusters and other
+    parameters.
+
+    `partial_fit` and ``warm_start=True`` keep the clusters that were found first.
+
+    References
+    ----------
+    Jiang, Zheng, Tan, Tang and Zhou, "Variational Deep Embedding", 2017, arXiv:1611.05148.
+    Dilokthanakul et al., "Deep Unsupervised Clustering with Gaussian Mixture Variational
+    Autoencoders", 2016, arXiv:1611.02648.
+    Blei and Jordan, "Variational inference for Dirichlet process mixtures", 2006,
+    doi:10.1214/06-BA104.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skvae import VAEClusterer
+    >>> rng = np.random.RandomState(0)
+    >>> kinds = np.repeat([0, 1], 200)
+    >>> X = rng.normal(size=(400, 3)) + 4 * kinds[:, None]
+    >>> clusterer = VAEClusterer(n_clusters=2, max_steps=100, random_state=0).fit(X)
+    >>> same = clusterer.labels_ == kinds
+    >>> bool(same.mean() > 0.98 or same.mean() < 0.02)
+    True
+    >>> clusterer.predict_proba([[0.0, np.nan, np.nan]]).shape
+    (1, 2)
+    """
+
+    prior: str | type = parameter(
+        "full_mixture",
+        part_of(_MIXTURES, Prior),
+        """{"mixture", "full_mixture"} or class
+        Latent density p(z), whose components are the clusters: a learned mixture of normals with
+        diagonal or full covariances.
+        """,
+    )
+    n_clusters: int | str = parameter(
+        8,
+        either(size(), one_of(["auto"])),
+        """int or "auto"
+        Clusters. "auto" leaves their number to a Dirichlet process of the codes, of at most 20
+        clusters, none of which has less than a hundredth of the codes, or 5.
+        """,
+    )
+
+    @untouched
+    def predict_proba(self, X: ArrayLike) -> np.ndarray:
+        """Probability of each cluster, for each row.
+
+        Parameters
+        ----------
+        X : array-like or DataFrame of shape (n_samples, n_features)
+
+        Returns
+        -------
+        proba : ndarray of shape (n_samples, n_clusters_)
+            E_q[p(k | z)]: the mean over draws of the row's code.
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError, ValueError, TypeError
+            As `score_samples`.
+        """
+        raw = self._read(X)
+        warn_of_empty_rows(self.table_, raw)
+        return self._over(raw, lambda rows: self._shares(self.model_, rows))
+
+    def predict(self, X: ArrayLike) -> np.ndarray:
+        """Most probable cluster of each row.
+
+        Parameters
+        ----------
+        X : array-like or DataFrame of shape (n_samples, n_features)
+
+        Returns
+        -------
+        labels : int ndarray of shape (n_samples,)
+            From 0 to ``n_clusters_ - 1``.
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError, ValueError, TypeError
+            As `score_samples`.
+        """
+        return self.predict_proba(X).argmax(axis=1)
+
+    def _shares(self, model, rows):
+        return responsibilities(model, *rows, self.draws_, scoring_device(self))
+
+    def _recipe(self):
+        recipe = super()._recipe()
+        n_at_first = _AT_FIRST if self.n_clusters == "auto" else self.n_clusters
+        params = {"n_components": n_at_first} | (recipe.prior_params or {})
+        n_clusters = None if self.__sklearn_is_fitted__() else self.n_clusters
+        return recipe._replace(prior_params=params, n_clusters=n_clusters)
+
+    def _architecture(self):
+        return super()._architecture() | {"n_clusters": self.n_clusters}
+
+    def _trainees(self, recipes, families, fitted, seed):
+        n = len(fitted.values)
+        if self.n_clusters != "auto" and self.n_clusters > n:
+            raise ValueError(
+                f"n_clusters={self.n_clusters} needs as many rows to fit. Got {n}, those held out "
+                'not counted. Use fewer clusters, or "auto".'
+            )
+        trainees = super()._trainees(recipes, families, fitted, seed)
+        found = [each.model.prior for each in trainees if each.recipe.n_clusters is not None]
+        if any(prior.n_normals == 0 for prior in found):
+            raise ValueError(
+                f"prior={self.prior!r} has no components that could be clusters: its n_normals is "
+                "0. Use 'mixture' or 'full_mixture', or say how it starts."
+            )
+        return trainees
+
+    def _outcome(self, trained, training, rows):
+        outcome = super()._outcome(trained, training, rows)
+        model = outcome["model_"]
+        shares = by_chunk(lambda part: self._shares(model, part), rows.table)
+        labels = shares.argmax(axis=1)
+        n_clusters = shares.shape[1]
+        if rows.X is not None and n_clusters > 1 and (labels == labels[0]).all():
+            warnings.warn(
+                f"All rows are in one of {n_clusters} clusters: nothing that was learned tells "
+                "kinds of rows apart. Fit with more steps, or other columns.",
+                stacklevel=2,
+            )
+        return outcome | {"labels_": labels, "n_clusters_": n_clusters}
