@@ -10,7 +10,7 @@ import pytest
 from common import SMALL
 from sklearn.base import clone
 
-from skvae import VAEAnomalyDetector, VAETransformer
+from skvae import VAEAnomalyDetector, VAEClusterer, VAETransformer
 from skvae._engine import Checkpoint, training
 
 STEPS = SMALL | {"max_steps": 60, "members": ["plain", "dense"], "robust_weight": 0.5}
@@ -82,6 +82,13 @@ def test_a_fit_goes_on_to_the_bit(settings, n_steps, small, tmp_path, kill_at):
     resumed = VAEAnomalyDetector(**parameters).fit(small, checkpoint=path)
     assert_same_fit(resumed, VAEAnomalyDetector(**parameters).fit(small))
     assert not path.exists()
+
+
+def test_a_clusterer_goes_on_at_its_clusters(small, tmp_path, kill_at):
+    model = VAEClusterer(**STEPS | {"n_clusters": 3, "members": ["plain"], "robust_weight": 0.0})
+    interrupted(model, small, tmp_path / "c", kill_at, 70)
+    resumed = clone(model).fit(small, checkpoint=tmp_path / "c")
+    assert all(map(np.array_equal, weights(resumed), weights(clone(model).fit(small))))
 
 
 def test_it_takes_the_steps_that_are_left(small, tmp_path, kill_at, monkeypatch):
