@@ -9,8 +9,11 @@ import torch
 
 from skvae._cli import main
 from skvae._table import DOMAINS
-from skvae.nn import LIKELIHOODS
+from skvae.nn import LIKELIHOODS, POSTERIORS, PRIORS
 
+# Every posterior and every prior, once or more: a posterior does not know what prior it meets.
+PARTS = [("diagonal", prior) for prior in PRIORS]
+PARTS += [(posterior, "vamp") for posterior in POSTERIORS if posterior != "diagonal"]
 # Parameters of a fit that takes a moment.
 SMALL = {
     "hidden_layer_sizes": (16,),

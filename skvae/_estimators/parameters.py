@@ -215,23 +215,25 @@ class Parameters(BaseEstimator):
     posterior: str | type = parameter(
         "diagonal",
         part_of(POSTERIORS, Posterior),
-        """{"diagonal", "full"} or class
-        Covariance of q(z | x): diagonal, or full through its Cholesky factor.
+        """{"diagonal", "full", "flow"} or class
+        Form of q(z | x): a normal with a diagonal covariance, one with a full covariance through
+        its Cholesky factor, or the first bent by two couplings.
         """,
     )
     prior: str | type = parameter(
         "full_mixture",
         part_of(PRIORS, Prior),
-        """{"standard_normal", "mixture", "full_mixture", "vamp"} or class
+        """{"standard_normal", "mixture", "full_mixture", "vamp", "spike_slab"} or class
         Latent density p(z): a standard normal, a learned mixture of normals with diagonal or
-        full covariances, or a mixture of the posteriors of learned pseudo-inputs.
+        full covariances, a mixture of the posteriors of learned pseudo-inputs, or one in which
+        each dimension is near 0 or standard normal.
         """,
     )
     prior_params: dict[str, Any] | None = parameter(
         None,
         either(kind("a dict", lambda value: isinstance(value, dict)), constant(None)),
         """dict
-        Parameters of the prior, such as ``{"n_components": 200}`` for all but the first.
+        Parameters of the prior, such as ``{"n_components": 200}`` for the mixtures.
         """,
     )
     divergence: str | Callable[..., Any] | None = parameter(

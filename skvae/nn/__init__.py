@@ -18,6 +18,7 @@ from .divergences import (
     sinkhorn,
     sliced_wasserstein,
 )
+from .flows import Coupling, FlowNormal, FlowPosterior
 from .layers import ACTIVATIONS, MLP, Linear, linear
 from .likelihoods import (
     Bernoulli,
@@ -48,6 +49,7 @@ from .likelihoods import (
 from .objective import Objective
 from .posteriors import DiagonalGaussian, FullGaussian, Posterior
 from .priors import FullMixture, Mixture, Prior, StandardNormal, VampPrior
+from .sparse import SpikedNormal, SpikeSlabPrior
 from .vae import VAE, Elbo
 
 LIKELIHOODS = {
@@ -66,12 +68,13 @@ LIKELIHOODS = {
     "categorical": Categorical,
     "ordinal": Ordinal,
 }
-POSTERIORS = {"diagonal": DiagonalGaussian, "full": FullGaussian}
+POSTERIORS = {"diagonal": DiagonalGaussian, "full": FullGaussian, "flow": FlowPosterior}
 PRIORS = {
     "standard_normal": StandardNormal,
     "mixture": Mixture,
     "full_mixture": FullMixture,
     "vamp": VampPrior,
+    "spike_slab": SpikeSlabPrior,
 }
 DIVERGENCES = {
     "mmd": mmd,
@@ -95,10 +98,13 @@ __all__ = [
     "Categorical",
     "ClassLabel",
     "Context",
+    "Coupling",
     "DiagonalGaussian",
     "DiagonalNormal",
     "Divergence",
     "Elbo",
+    "FlowNormal",
+    "FlowPosterior",
     "FullGaussian",
     "FullMixture",
     "FullNormal",
@@ -129,6 +135,8 @@ __all__ = [
     "SharedScale",
     "Smoothed",
     "SpikeSlab",
+    "SpikeSlabPrior",
+    "SpikedNormal",
     "StandardNormal",
     "StudentT",
     "VampPrior",

@@ -8,6 +8,7 @@ from itertools import product
 import numpy as np
 import pandas as pd
 import pytest
+from common import PARTS
 from sklearn.base import clone
 from sklearn.ensemble import IsolationForest
 from sklearn.metrics import roc_auc_score
@@ -16,7 +17,6 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skvae import CalibrationWarning, VAEAnomalyDetector, anomaly_average_precision
-from skvae.nn import POSTERIORS, PRIORS
 
 FOLDS = StratifiedKFold(2, shuffle=True, random_state=0)
 
@@ -478,8 +478,7 @@ def flags():
     return np.column_stack([first, first ^ (rng.random(300) < 0.1), rng.random(300) < 0.02])
 
 
-@pytest.mark.parametrize("posterior", POSTERIORS)
-@pytest.mark.parametrize("prior", PRIORS)
+@pytest.mark.parametrize(("posterior", "prior"), PARTS)
 def test_masses_of_all_rows_of_flags_sum_to_at_most_one(detector, flags, prior, posterior):
     parts = {"prior": prior, "posterior": posterior, "n_draws": 512}
     fitted = clone(detector).set_params(**parts).fit(flags)

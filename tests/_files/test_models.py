@@ -6,7 +6,6 @@ import pickle
 import random
 import stat
 from decimal import Decimal
-from itertools import product
 
 import joblib
 import numpy as np
@@ -14,7 +13,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 import skops.io
-from common import SMALL, long_run
+from common import PARTS, SMALL, long_run
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors import safe_open
@@ -28,7 +27,7 @@ import skvae
 from skvae import VAEAnomalyDetector, VAETransformer
 from skvae._files import replacing
 from skvae._files.models import _checksum
-from skvae.nn import POSTERIORS, PRIORS, Gaussian, StandardNormal
+from skvae.nn import Gaussian, StandardNormal
 
 
 @pytest.fixture
@@ -62,7 +61,7 @@ def test_a_file_is_hardly_larger_than_a_pickle(detector, content):
 
 
 @pytest.mark.parametrize("bound", ["elbo", "iwae"])
-@pytest.mark.parametrize(("posterior", "prior"), list(product(POSTERIORS, PRIORS)))
+@pytest.mark.parametrize(("posterior", "prior"), PARTS)
 def test_scores_are_those_of_the_estimator_saved(frame, holed, path, posterior, prior, bound):
     model = VAEAnomalyDetector(posterior=posterior, prior=prior, bound=bound, **SMALL).fit(frame)
     again = saved(model, path)

@@ -37,6 +37,7 @@ CASES = [
     {"posterior": "diagonal", "prior": "mixture", "robust_weight": 0, "bound": "iwae"},
     {"posterior": "full", "prior": "standard_normal", "robust_weight": 1, "missing": "model"},
     {"posterior": "diagonal", "prior": "full_mixture"},
+    {"posterior": "flow", "prior": "spike_slab", "robust_weight": 0},
 ]
 
 
