@@ -26,7 +26,8 @@ def by_model(function, model, x, observed, eps, device):
     model : VAE
         float64.
     x, observed : ndarray of shape (n, n_columns)
-    eps : ndarray of shape (n_draws, 1, latent_dim)
+    eps : ndarray of shape (n_draws, 1, noise_dim)
+        Or wider.
     device : str or torch.device
 
     Returns
@@ -38,7 +39,7 @@ def by_model(function, model, x, observed, eps, device):
         model = deepcopy(model).to(device)
     with torch.inference_mode():
         p = model.prior_distribution()
-        noise = torch.tensor(eps[..., : model.latent_dim], device=device)
+        noise = torch.tensor(eps[..., : model.noise_dim], device=device)
 
     def of_block(block, seen):
         return function(model, p, block, seen, noise)

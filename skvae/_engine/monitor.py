@@ -103,7 +103,7 @@ class Monitor:
         self._not_before = not_before
         self._x, self._observed = (part[:EVALUATION_SIZE] for part in held_out)
         n_draws = max(1, min(16, EVALUATION_SIZE // max(1, len(self._x))))
-        shape = (n_draws, 1, model.latent_dim)
+        shape = (n_draws, 1, model.noise_dim)
         self._eps = torch.randn(
             shape, generator=generator, device=generator.device, dtype=self._x.dtype
         )

@@ -180,7 +180,7 @@ def noise(model, x, observed, hidden_rows, generator):
     -------
     observed, visible : Tensor of shape (n, n_columns)
         1 where a cell is there, and where the encoder sees it too.
-    eps : Tensor of shape (n, latent_dim)
+    eps : Tensor of shape (n, noise_dim)
     """
     n, n_columns = x.shape
     draw = partial(_feature_major, n, generator, x.dtype)
@@ -188,7 +188,7 @@ def noise(model, x, observed, hidden_rows, generator):
     share *= draw(torch.rand, 1) < hidden_rows
     visible = draw(torch.rand, n_columns) >= share
     observed = observed.to(x.dtype)
-    return observed, visible * observed, draw(torch.randn, model.latent_dim)
+    return observed, visible * observed, draw(torch.randn, model.noise_dim)
 
 
 def _feature_major(n, generator, dtype, draw, width):

@@ -110,7 +110,7 @@ class BaseVAE(CallbackSupportMixin, State):
         Parameters that cannot change while a training goes on, as they were at its start.
     optimizers_ : list of dict
         State of each member's optimiser after `partial_fit`, to go on with; [] after `fit`.
-    draws_ : ndarray of shape (n_draws, 1, latent_dim)
+    draws_ : ndarray of shape (n_draws, 1, latent_dim), or wider
         Standard normal noise shared by all scores.
     baseline_ : ndarray of shape (n_features + 1,)
         Medians over (at most 10,000) fitted rows of the parts of `explain`, in nats.
@@ -370,8 +370,8 @@ class BaseVAE(CallbackSupportMixin, State):
 
     def _shared_draws(self, trainees, seeds):
         """Noise for scores, wide enough for every model."""
-        most_codes = max(each.model.latent_dim for each in trainees)
-        return draws(self.n_draws, most_codes, seeds.draws)
+        widest = max(each.model.noise_dim for each in trainees)
+        return draws(self.n_draws, widest, seeds.draws)
 
     def _seeds(self, random_state):
         """Seeds of what is drawn next, other ones for each part of a training that goes on."""

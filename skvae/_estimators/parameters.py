@@ -223,10 +223,10 @@ class Parameters(BaseEstimator):
     prior: str | type = parameter(
         "full_mixture",
         part_of(PRIORS, Prior),
-        """{"standard_normal", "mixture", "full_mixture", "vamp", "spike_slab"} or class
+        """{"standard_normal", "mixture", "full_mixture", "vamp", "spike_slab", "vae"} or class
         Latent density p(z): a standard normal, a learned mixture of normals with diagonal or
-        full covariances, a mixture of the posteriors of learned pseudo-inputs, or one in which
-        each dimension is near 0 or standard normal.
+        full covariances, a mixture of the posteriors of learned pseudo-inputs, one in which each
+        dimension is near 0 or standard normal, or one whose codes have codes of their own.
         """,
     )
     prior_params: dict[str, Any] | None = parameter(

@@ -68,7 +68,7 @@ class Graph(nn.Module):
         values, observed, scores = self.encode(cells)
         for weight, model, p in zip(self.weights, self.models, self.priors, strict=True):
             q = model.infer(values, observed)
-            draws = self.draws[..., : model.latent_dim]
+            draws = self.draws[..., : model.noise_dim]
             terms = model.elbo(q, p, values, observed, observed, draws)
             scores = scores + weight * self.bound(terms.log_weight())
         rows = _Rows(values, observed, scores)

@@ -19,6 +19,7 @@ from .divergences import (
     sliced_wasserstein,
 )
 from .flows import Coupling, FlowNormal, FlowPosterior
+from .hierarchical import HierarchicalNormal, HierarchicalPrior
 from .layers import ACTIVATIONS, MLP, Linear, linear
 from .likelihoods import (
     Bernoulli,
@@ -75,6 +76,7 @@ PRIORS = {
     "full_mixture": FullMixture,
     "vamp": VampPrior,
     "spike_slab": SpikeSlabPrior,
+    "vae": HierarchicalPrior,
 }
 DIVERGENCES = {
     "mmd": mmd,
@@ -111,6 +113,8 @@ __all__ = [
     "Gaussian",
     "Heteroscedastic",
     "HeteroscedasticStudentT",
+    "HierarchicalNormal",
+    "HierarchicalPrior",
     "JointLikelihood",
     "Kernel",
     "KernelStein",

@@ -34,9 +34,12 @@ class Prior(nn.Module):
     ----------
     n_normals : int
         Learned normals that it is a mixture of, and can begin at; else 0.
+    noise_dim : int
+        Columns of noise that `log_prob` needs, beside those of the codes.
     """
 
     n_normals = 0
+    noise_dim = 0
 
     def forward(self, encode):
         """Distribution of z.
@@ -51,6 +54,24 @@ class Prior(nn.Module):
         p : Distribution with event shape (latent_dim,)
         """
         raise NotImplementedError(f"{type(self).__name__} lacks the method 'forward'.")
+
+    def log_prob(self, p, z, eps):
+        """Log density of codes, or a lower bound on it by given noise; never an upper one.
+
+        Parameters
+        ----------
+        p : Distribution
+            What `forward` returned.
+        z : Tensor of shape (..., n, latent_dim)
+        eps : Tensor of shape (..., n or 1, noise_dim)
+            Standard normal noise.
+
+        Returns
+        -------
+        log_prob : Tensor of shape (..., n)
+            In nats.
+        """
+        return p.log_prob(z)
 
     def sample(self, n, encode, generator, temperature=1.0):
         """Draw n independent latent points.

@@ -84,6 +84,11 @@ class VAE(nn.Module):
         )
         self.prior = prior(latent_dim, likelihood.featurize(*examples), generator=generator)
 
+    @property
+    def noise_dim(self):
+        """Columns of the noise that `elbo` takes: those of the codes, then those of the prior."""
+        return self.latent_dim + self.prior.noise_dim
+
     @torch.no_grad()
     def start(self, model):
         """Begin at a linear model of the columns that have a location.
@@ -147,16 +152,17 @@ class VAE(nn.Module):
         q, p : Distribution
             Posterior of each row and prior.
         x, observed, visible : Tensor of shape (n, n_columns)
-        eps : Tensor of shape (..., n or 1, latent_dim)
+        eps : Tensor of shape (..., n or 1, noise_dim)
             Standard normal noise.
 
         Returns
         -------
         terms : Elbo
         """
-        z = q.transport(eps)
+        z = q.transport(eps[..., : self.latent_dim])
+        log_p = self.prior.log_prob(p, z, eps[..., self.latent_dim :])
         log_prob, excess = self.likelihood.terms(self.decode(z, x, visible), x, observed)
-        return Elbo(log_prob, q.log_prob(z) - p.log_prob(z), z, excess)
+        return Elbo(log_prob, q.log_prob(z) - log_p, z, excess)
 
     def forward(self, x, observed, visible, eps):
         """`elbo` with the posterior of the visible cells and the model's prior."""

@@ -86,7 +86,7 @@ def table(families="mixed", n=N_ROWS):
 
 def scores(model, x, observed, n_draws=16):
     """Terms and importance-weighted bound side by side; (n, n_columns + 2)."""
-    eps = draws(n_draws, LATENT_DIM, seed=0)
+    eps = draws(n_draws, model.noise_dim, seed=0)
     terms = elbo_terms(model, x, observed, eps, "cpu")
     return np.column_stack([terms, importance_bound(model, x, observed, eps, "cpu")])
 
@@ -154,7 +154,7 @@ def test_nor_does_it_in_blocks_of_another_size(hidden_layer_sizes):
 def test_scores_are_means_over_draws_of_what_the_model_says(combination, n_draws):
     model, (x, observed) = build(*combination), table(combination[0])
     cells, seen = torch.tensor(x), torch.tensor(observed)
-    terms = model(cells, seen, seen, torch.tensor(draws(n_draws, LATENT_DIM, seed=0)))
+    terms = model(cells, seen, seen, torch.tensor(draws(n_draws, model.noise_dim, seed=0)))
     bound = terms.log_weight().logsumexp(0) - math.log(n_draws)
     rest = -(terms.kl + terms.excess).mean(0)
     expected = [terms.log_prob.mean(0), rest[:, None], bound[:, None]]

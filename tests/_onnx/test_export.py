@@ -38,6 +38,7 @@ CASES = [
     {"posterior": "full", "prior": "standard_normal", "robust_weight": 1, "missing": "model"},
     {"posterior": "diagonal", "prior": "full_mixture"},
     {"posterior": "flow", "prior": "spike_slab", "robust_weight": 0},
+    {"posterior": "full", "prior": "vae", "robust_weight": 0},
 ]
 
 

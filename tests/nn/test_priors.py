@@ -9,10 +9,12 @@ import torch
 from scipy import stats
 from scipy.integrate import cumulative_trapezoid, quad
 
-from skvae.nn import POSTERIORS, PRIORS
+from skvae.nn import POSTERIORS, PRIORS, HierarchicalPrior
 
 N_FEATURES = 4
 PAIRS = list(itertools.product(PRIORS, POSTERIORS))
+# Those of "vae" are bounds, for which see tests/nn/test_hierarchical.py.
+EXACT = [(prior, posterior) for prior, posterior in PAIRS if PRIORS[prior] is not HierarchicalPrior]
 WITH_COMPONENTS = [
     name for name, prior in PRIORS.items() if "n_components" in inspect.signature(prior).parameters
 ]
@@ -66,14 +68,14 @@ def test_no_kl_divergence_is_negative(prior, posterior, generator):
     assert (kl.mean(0) > -5 * kl.std(0) / len(kl) ** 0.5).all()
 
 
-@pytest.mark.parametrize(("prior", "posterior"), PAIRS)
+@pytest.mark.parametrize(("prior", "posterior"), EXACT)
 def test_the_density_integrates_to_1(prior, posterior, generator):
     prior, encode = build(prior, posterior, 1, generator)
     total, _ = quad(density(prior(encode)), -20, 20, points=[-2, 0, 2], limit=200)
     assert total == pytest.approx(1, abs=1e-6)
 
 
-@pytest.mark.parametrize(("prior", "posterior"), PAIRS)
+@pytest.mark.parametrize(("prior", "posterior"), EXACT)
 def test_samples_follow_the_density(prior, posterior, generator):
     prior, encode = build(prior, posterior, 1, generator)
     grid = np.linspace(-20, 20, 20_001)
@@ -158,7 +160,8 @@ def test_a_temperature_is_a_factor_of_the_variance_of_one_component(prior, poste
         return part.sample(2_000, encode, fixed, temperature)
 
     means, usual = draws(0.0), draws(1.0)
-    assert (means == means[0]).all()
+    if prior != "vae":  # which has as many components as values of its own codes
+        assert (means == means[0]).all()
     for temperature in (0.25, 4.0):
         expected = means + temperature**0.5 * (usual - means)
         torch.testing.assert_close(draws(temperature), expected)

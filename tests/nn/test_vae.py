@@ -191,7 +191,7 @@ def test_gradients_are_finite_with_missing_cells(posterior, prior, divergence, g
     observed = torch.rand(12, 2 * len(blocks), generator=generator) < 0.6
     observed[0] = False
     x = torch.ones(observed.shape, dtype=torch.float64) * observed
-    terms = model(x, observed, observed, normal(12, 3, generator=generator))
+    terms = model(x, observed, observed, normal(12, model.noise_dim, generator=generator))
     assert (terms.log_prob[~observed] == 0).all()
     penalty = as_divergence(divergence)(terms.z, model, generator)
     Objective().loss(terms, penalty).backward()
