@@ -13,7 +13,8 @@ from skvae.nn import LIKELIHOODS, POSTERIORS, PRIORS
 
 # Every posterior and every prior, once or more: a posterior does not know what prior it meets.
 PARTS = [("diagonal", prior) for prior in PRIORS]
-PARTS += [(posterior, "vamp") for posterior in POSTERIORS if posterior != "diagonal"]
+PARTS += [(name, "vamp") for name in POSTERIORS if name not in ("diagonal", "refined")]
+PARTS += [("refined", "standard_normal")]
 # Parameters of a fit that takes a moment.
 SMALL = {
     "hidden_layer_sizes": (16,),

@@ -60,7 +60,7 @@ def block_rows(model, n_draws, device):
 
 def passes(model, p, block, seen, noise):
     """ELBO terms of a block, as many draws at a time as fit the widest layer."""
-    q = model.infer(block, seen)
+    q = model.search(block, seen, noise)
     size = max(1, _BLOCK_SIZE // (_widest(model) * len(block)))
     for eps in noise.split(size):  # (n, 1, latent_dim)
         yield model.elbo(q, p, block, seen, seen, eps)

@@ -116,7 +116,7 @@ def _average(weighted, function):
 
 def _decoded(model, p, block, seen, noise):
     """Say by each draw how cells are distributed; (n, n_draws, n_predictive)."""
-    z = model.infer(block, seen).transport(noise[..., : model.latent_dim])
+    z = model.search(block, seen, noise).transport(noise[..., : model.latent_dim])
     params = model.decode(z, block, seen)
     return model.likelihood.predictive(params, block, seen).transpose(0, 1)
 

@@ -131,7 +131,7 @@ def responsibilities(model, x, observed, eps, device):
     """
 
     def of_block(model, p, block, seen, noise):
-        q = model.infer(block, seen)
+        q = model.search(block, seen, noise)
         # Added up draw by draw: the order within a sum may depend on the position.
         return sum(p.log_joint(q.transport(each)).softmax(-1) for each in noise) / len(noise)
 

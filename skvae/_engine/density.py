@@ -121,6 +121,6 @@ def _params_drawn(model, rows, generator, strength=1.0):
     """Decode a draw from the posterior of each row; with the cells and which are observed."""
     x, observed = tensors(rows, "cpu", torch.float64)
     observed = observed.to(x.dtype)
-    q = model.infer(x, observed)
+    q = model.search(x, observed, x[:0])
     eps = torch.randn(q.mean.shape, generator=generator, dtype=torch.float64)
     return model.decode(q.transport(strength * eps), x, observed), x, observed

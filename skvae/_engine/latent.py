@@ -61,7 +61,8 @@ def information(model, rows, n_draws, seed):
     -------
     information : Information
     """
-    q = model.infer(*tensors(rows, "cpu", torch.float64))
+    x, observed = tensors(rows, "cpu", torch.float64)
+    q = model.search(x, observed, x[:0])
     generator = torch.Generator().manual_seed(seed)
     shape = (n_draws, *q.mean.shape)
     z = q.transport(torch.randn(shape, generator=generator, dtype=torch.float64))  # (s, n, k)

@@ -111,7 +111,7 @@ def _single_precision(model, device):
         copy = deepcopy(model).to(device, torch.float32)
         copies[str(device)] = kernel_for(copy), list(copy.parameters())
     kernel, weights = copies[str(device)]
-    if kernel is None or not kernel.noise.is_written_out:
+    if kernel is None or not kernel.noise.is_written_out or model.posterior.searches:
         return None
     with torch.no_grad():
         torch._foreach_copy_(weights, list(model.parameters()))
@@ -166,7 +166,7 @@ def latent_moments(model, x, observed, device, moment):
     """Moment of the posterior of each row, "mean" or "stddev"; ndarray of shape (n, latent_dim)."""
 
     def of_block(model, p, block, seen, noise):
-        return getattr(model.infer(block, seen), moment)
+        return getattr(model.search(block, seen, noise), moment)
 
     return by_model(of_block, model, x, observed, np.empty(0), device)
 

@@ -215,9 +215,10 @@ class Parameters(BaseEstimator):
     posterior: str | type = parameter(
         "diagonal",
         part_of(POSTERIORS, Posterior),
-        """{"diagonal", "full", "flow"} or class
+        """{"diagonal", "full", "flow", "refined"} or class
         Form of q(z | x): a normal with a diagonal covariance, one with a full covariance through
-        its Cholesky factor, or the first bent by two couplings.
+        its Cholesky factor, or the first bent by two couplings; "refined" is the first, made
+        better for each row that is scored, which takes some hundred times as long.
         """,
     )
     prior: str | type = parameter(

@@ -49,6 +49,11 @@ class Graph(nn.Module):
         members = [(each.weight, each.model) for each in estimator.members_ if each.weight > 0]
         self.weights = [weight for weight, _ in members]
         self.models = nn.ModuleList(model for _, model in members)
+        if any(model.posterior.searches for model in self.models):
+            raise ValueError(
+                f"posterior={estimator.posterior!r} searches for the posterior of each row by "
+                "gradients, which a graph cannot. Fit posterior='diagonal', or use skvae.save."
+            )
         self.priors = [model.prior_distribution() for model in self.models]
         self.main = estimator.model_
         self.draws = torch.tensor(estimator.draws_)

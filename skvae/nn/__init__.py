@@ -50,6 +50,7 @@ from .likelihoods import (
 from .objective import Objective
 from .posteriors import DiagonalGaussian, FullGaussian, Posterior
 from .priors import FullMixture, Mixture, Prior, StandardNormal, VampPrior
+from .refined import RefinedGaussian
 from .sparse import SpikedNormal, SpikeSlabPrior
 from .vae import VAE, Elbo
 
@@ -69,7 +70,12 @@ LIKELIHOODS = {
     "categorical": Categorical,
     "ordinal": Ordinal,
 }
-POSTERIORS = {"diagonal": DiagonalGaussian, "full": FullGaussian, "flow": FlowPosterior}
+POSTERIORS = {
+    "diagonal": DiagonalGaussian,
+    "full": FullGaussian,
+    "flow": FlowPosterior,
+    "refined": RefinedGaussian,
+}
 PRIORS = {
     "standard_normal": StandardNormal,
     "mixture": Mixture,
@@ -136,6 +142,7 @@ __all__ = [
     "PrecisionNormal",
     "PredictedScale",
     "Prior",
+    "RefinedGaussian",
     "SharedScale",
     "Smoothed",
     "SpikeSlab",

@@ -28,7 +28,14 @@ class Posterior(nn.Module):
     latent_dim : int
     generator : torch.Generator
         Source of the initial weights.
+
+    Attributes
+    ----------
+    searches : bool
+        Whether `search` gives other posteriors than `forward`.
     """
+
+    searches = False
 
     def forward(self, hidden):
         """Distribution of z for each row.
@@ -43,6 +50,26 @@ class Posterior(nn.Module):
             Batch shape (n,), event shape (latent_dim,).
         """
         raise NotImplementedError(f"{type(self).__name__} lacks the method 'forward'.")
+
+    def search(self, model, q, x, observed, eps):
+        """Posterior that rows are scored by; by default that of `forward`.
+
+        Parameters
+        ----------
+        model : VAE
+            At rest.
+        q : Distribution
+            What `forward` gives for the rows.
+        x, observed : Tensor of shape (n, n_columns)
+        eps : Tensor of shape (n_draws, 1, noise_dim)
+            Noise of the scores; empty where no bound is asked for.
+
+        Returns
+        -------
+        q : Distribution
+            As that of `forward`.
+        """
+        return q
 
     def start(self, slope, intercept, scale):
         """Begin at ``N(slope @ hidden + intercept, scale**2)``; by default stay as drawn.

@@ -123,6 +123,11 @@ class VAE(nn.Module):
         """q(z | x), seeing the visible cells; each (n, n_columns)."""
         return self.encode(self.likelihood.featurize(x, visible))
 
+    def search(self, x, observed, eps):
+        """q(z | x) that rows are scored by; as `Posterior.search`."""
+        q = self.infer(x, observed)
+        return self.posterior.search(self, q, x, observed, eps)
+
     def prior_distribution(self):
         """p(z) under the present weights."""
         return self.prior(self.encode)

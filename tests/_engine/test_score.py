@@ -154,7 +154,9 @@ def test_nor_does_it_in_blocks_of_another_size(hidden_layer_sizes):
 def test_scores_are_means_over_draws_of_what_the_model_says(combination, n_draws):
     model, (x, observed) = build(*combination), table(combination[0])
     cells, seen = torch.tensor(x), torch.tensor(observed)
-    terms = model(cells, seen, seen, torch.tensor(draws(n_draws, model.noise_dim, seed=0)))
+    eps = torch.tensor(draws(n_draws, model.noise_dim, seed=0))
+    q = model.search(cells, seen, eps)
+    terms = model.elbo(q, model.prior_distribution(), cells, seen, seen, eps)
     bound = terms.log_weight().logsumexp(0) - math.log(n_draws)
     rest = -(terms.kl + terms.excess).mean(0)
     expected = [terms.log_prob.mean(0), rest[:, None], bound[:, None]]
@@ -216,7 +218,7 @@ def test_codes_and_reconstructions_do_not_depend_on_the_other_rows(posterior):
         assert np.array_equal(
             reconstruct(model, codes[part], x[part], observed[part], "cpu"), rows[part]
         )
-    expected = model.infer(torch.tensor(x), torch.tensor(observed)).mean
+    expected = model.search(torch.tensor(x), torch.tensor(observed), torch.empty(0)).mean
     np.testing.assert_allclose(codes, expected, rtol=1e-10, atol=1e-10)
 
 

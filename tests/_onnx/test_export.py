@@ -108,7 +108,8 @@ def test_every_part_exports_for_any_number_of_rows(everything, tmp_path, params)
 
 
 def test_cases_hold_every_posterior_and_prior():
-    assert {case["posterior"] for case in CASES} == set(POSTERIORS)
+    searching = {name for name, part in POSTERIORS.items() if part.searches}
+    assert {case["posterior"] for case in CASES} == set(POSTERIORS) - searching
     assert {case["prior"] for case in CASES} == set(PRIORS)
 
 
@@ -204,6 +205,13 @@ def test_skl2onnx_converts_pipelines_of_float32(table):
     session = onnxruntime.InferenceSession(model.SerializeToString())
     scores = session.run(["score_samples"], {session.get_inputs()[0].name: X})[0]
     np.testing.assert_allclose(scores, pipeline.score_samples(X), rtol=1e-4)
+
+
+def test_a_posterior_that_searches_is_refused(table, tmp_path):
+    detector = VAEAnomalyDetector(**QUICK, posterior="refined").fit(table[:30])
+    with pytest.raises(ValueError, match="posterior='refined' searches for the posterior of each"):
+        skvae.export_onnx(detector, tmp_path / "refined.onnx")
+    assert not list(tmp_path.iterdir())
 
 
 class Unknown(Gaussian):

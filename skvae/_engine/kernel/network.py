@@ -7,11 +7,13 @@ import torch
 from torch import nn
 from torch.nn.functional import silu, softplus
 
-from ...nn import DiagonalGaussian, Likelihood
+from ...nn import DiagonalGaussian, Likelihood, RefinedGaussian
 from .noises import Noise
 from .priors import HALF_LOG_TAU, PRIORS
 
 __all__ = ["Kernel", "kernel_for"]
+
+_POSTERIORS = {DiagonalGaussian, RefinedGaussian}  # the second is trained as the first
 
 
 def kernel_for(model):
@@ -28,7 +30,7 @@ def kernel_for(model):
     are_independent = all(type(b).terms is Likelihood.terms for b in model.likelihood.blocks)
     activations = [*list(model.encoder)[1::2], *list(model.decoder[0])[1::2]]
     are_silu = all(type(activation) is nn.SiLU for activation in activations)
-    known = type(model.posterior) is DiagonalGaussian and type(model.prior) in PRIORS
+    known = type(model.posterior) in _POSTERIORS and type(model.prior) in PRIORS
     return Kernel(model) if known and are_silu and are_independent else None
 
 
