@@ -11,10 +11,12 @@ from skvae._cli import main
 from skvae._table import DOMAINS
 from skvae.nn import LIKELIHOODS, POSTERIORS, PRIORS
 
-# Every posterior and every prior, once or more: a posterior does not know what prior it meets.
-PARTS = [("diagonal", prior) for prior in PRIORS]
-PARTS += [(name, "vamp") for name in POSTERIORS if name not in ("diagonal", "refined")]
-PARTS += [("refined", "standard_normal")]
+# Every posterior and every prior, once or more: one does not know what other it meets.
+REAL_POSTERIORS = [name for name, part in POSTERIORS.items() if part.space == "real"]
+REAL_PRIORS = [name for name, part in PRIORS.items() if part.space == "real"]
+PARTS = [("diagonal", prior) for prior in REAL_PRIORS]
+PARTS += [(name, "vamp") for name in REAL_POSTERIORS if name not in ("diagonal", "refined")]
+PARTS += [("refined", "standard_normal"), ("binary", "bernoulli")]
 # Parameters of a fit that takes a moment.
 SMALL = {
     "hidden_layer_sizes": (16,),

@@ -33,6 +33,8 @@ def refit_encoder(model, rows, held_out, name, checkpoint, *, max_steps, generat
         Of `Training`.
     """
     parts = [*model.encoder.parameters(), *model.posterior.parameters()]
+    if not parts:  # neither an encoder nor a head
+        return
     before = [part.detach().clone() for part in parts]
     training = Training(
         *(model, rows, held_out),

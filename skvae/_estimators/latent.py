@@ -123,6 +123,11 @@ class Latent(Rows):
         """
         raw = self._read(X, min_rows=2)
         self._check("random_state", random_state)
+        if self.model_.posterior.space != "real":
+            raise ValueError(
+                "latent_report takes codes that are real numbers. The posterior has codes that are "
+                f"{self.model_.posterior.space}: read them by codes(X)."
+            )
         known = None if factors is None else factor_table(factors, len(raw.values))
         source, n = as_random_state(random_state), len(raw.values)
         chosen = np.sort(source.permutation(n)[:_MOST_ROWS])

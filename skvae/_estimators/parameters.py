@@ -215,19 +215,21 @@ class Parameters(BaseEstimator):
     posterior: str | type = parameter(
         "diagonal",
         part_of(POSTERIORS, Posterior),
-        """{"diagonal", "full", "flow", "refined"} or class
+        """{"diagonal", "full", "flow", "refined", "binary"} or class
         Form of q(z | x): a normal with a diagonal covariance, one with a full covariance through
         its Cholesky factor, or the first bent by two couplings; "refined" is the first, made
-        better for each row that is scored, which takes some hundred times as long.
+        better for each row that is scored, which takes some hundred times as long. "binary" are
+        codes of 1 and -1, and goes with ``prior="bernoulli"``.
         """,
     )
     prior: str | type = parameter(
         "full_mixture",
         part_of(PRIORS, Prior),
-        """{"standard_normal", "mixture", "full_mixture", "vamp", "spike_slab", "vae"} or class
-        Latent density p(z): a standard normal, a learned mixture of normals with diagonal or
-        full covariances, a mixture of the posteriors of learned pseudo-inputs, one in which each
-        dimension is near 0 or standard normal, or one whose codes have codes of their own.
+        """str or class
+        Latent density p(z): "standard_normal"; "mixture" and "full_mixture", learned ones of
+        normals with diagonal or full covariances; "vamp", of the posteriors of learned
+        pseudo-inputs; "spike_slab", in which each dimension is near 0 or standard normal; "vae",
+        whose codes have codes of their own; "bernoulli", bits for ``posterior="binary"``.
         """,
     )
     prior_params: dict[str, Any] | None = parameter(

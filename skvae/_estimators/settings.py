@@ -9,7 +9,7 @@ import torch
 
 from .._engine import CANDIDATES, SETTINGS
 from .._table import DOMAINS
-from ..nn import LIKELIHOODS, PRIORS, Context, Likelihood, Posterior, Prior
+from ..nn import LIKELIHOODS, POSTERIORS, PRIORS, Context, Likelihood, Posterior, Prior
 from .checks import check_parameters
 from .parameters import rules_of
 
@@ -186,6 +186,7 @@ def _check_recipe(estimator, recipe):
             "objective is beta * |KL - capacity|. Use beta > 0 or capacity=None."
         )
     divergence, prior = recipe.objective().divergence, PRIORS.get(recipe.prior, recipe.prior)
+    _check_space(recipe, POSTERIORS.get(recipe.posterior, recipe.posterior), prior)
     if divergence is not None and not issubclass(prior, divergence.prior or Prior):
         names = {part: name for name, part in PRIORS.items()}
         known = names.get(divergence.prior, divergence.prior.__name__)
@@ -205,6 +206,23 @@ def _check_recipe(estimator, recipe):
             f"parameters of prior={recipe.prior!r}. Got {recipe.prior_params!r} instead: "
             f"{error}"
         ) from error
+
+
+def _check_space(recipe, posterior, prior):
+    """Raise for a posterior and a prior whose codes are not of one kind."""
+    if posterior.space == prior.space:
+        if recipe.divergence is not None and posterior.space != "real":
+            raise ValueError(
+                f"divergence={recipe.divergence!r} moves codes that are real. Those of "
+                f"posterior={recipe.posterior!r} are {posterior.space}: use divergence=None."
+            )
+        return
+    known = [name for name, part in PRIORS.items() if part.space == posterior.space]
+    raise ValueError(
+        f"posterior={recipe.posterior!r} has codes that are {posterior.space}, which "
+        f"prior={recipe.prior!r} is not for: its are {prior.space}. Use "
+        f"{' or '.join(f'prior={name!r}' for name in known)}."
+    )
 
 
 def listed(names):

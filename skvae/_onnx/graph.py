@@ -51,8 +51,8 @@ class Graph(nn.Module):
         self.models = nn.ModuleList(model for _, model in members)
         if any(model.posterior.searches for model in self.models):
             raise ValueError(
-                f"posterior={estimator.posterior!r} searches for the posterior of each row by "
-                "gradients, which a graph cannot. Fit posterior='diagonal', or use skvae.save."
+                f"posterior={estimator.posterior!r} searches for the posterior of each row, "
+                "which a graph cannot. Fit posterior='diagonal', or use skvae.save."
             )
         self.priors = [model.prior_distribution() for model in self.models]
         self.main = estimator.model_

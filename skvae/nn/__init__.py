@@ -4,6 +4,7 @@ Four dicts name the parts that the estimators offer; a class (a function or a `D
 divergence) is accepted wherever a name is.
 """
 
+from .bits import BernoulliPrior, BinaryPosterior, Bits, States
 from .distributions import DiagonalNormal, FullNormal, MixtureDistribution, PrecisionNormal
 from .divergences import (
     BetweenSamples,
@@ -75,6 +76,7 @@ POSTERIORS = {
     "full": FullGaussian,
     "flow": FlowPosterior,
     "refined": RefinedGaussian,
+    "binary": BinaryPosterior,
 }
 PRIORS = {
     "standard_normal": StandardNormal,
@@ -83,6 +85,7 @@ PRIORS = {
     "vamp": VampPrior,
     "spike_slab": SpikeSlabPrior,
     "vae": HierarchicalPrior,
+    "bernoulli": BernoulliPrior,
 }
 DIVERGENCES = {
     "mmd": mmd,
@@ -102,7 +105,10 @@ __all__ = [
     "PRIORS",
     "VAE",
     "Bernoulli",
+    "BernoulliPrior",
     "BetweenSamples",
+    "BinaryPosterior",
+    "Bits",
     "Categorical",
     "ClassLabel",
     "Context",
@@ -149,6 +155,7 @@ __all__ = [
     "SpikeSlabPrior",
     "SpikedNormal",
     "StandardNormal",
+    "States",
     "StudentT",
     "VampPrior",
     "ZeroInflated",

@@ -32,10 +32,13 @@ class Posterior(nn.Module):
     Attributes
     ----------
     searches : bool
-        Whether `search` gives other posteriors than `forward`.
+        Whether `search` gives other posteriors than `infer`.
+    space : {"real", "bits"}
+        What codes are; it has to be that of the prior.
     """
 
     searches = False
+    space = "real"
 
     def forward(self, hidden):
         """Distribution of z for each row.
@@ -51,15 +54,30 @@ class Posterior(nn.Module):
         """
         raise NotImplementedError(f"{type(self).__name__} lacks the method 'forward'.")
 
+    def infer(self, model, x, visible):
+        """Posterior that rows are trained by; by default that of their hidden layer.
+
+        Parameters
+        ----------
+        model : VAE
+        x, visible : Tensor of shape (n, n_columns)
+
+        Returns
+        -------
+        q : Distribution
+            As that of `forward`.
+        """
+        return model.encode(model.likelihood.featurize(x, visible))
+
     def search(self, model, q, x, observed, eps):
-        """Posterior that rows are scored by; by default that of `forward`.
+        """Posterior that rows are scored by; by default that of `infer`.
 
         Parameters
         ----------
         model : VAE
             At rest.
         q : Distribution
-            What `forward` gives for the rows.
+            What `infer` gives for the rows.
         x, observed : Tensor of shape (n, n_columns)
         eps : Tensor of shape (n_draws, 1, noise_dim)
             Noise of the scores; empty where no bound is asked for.

@@ -36,10 +36,13 @@ class Prior(nn.Module):
         Learned normals that it is a mixture of, and can begin at; else 0.
     noise_dim : int
         Columns of noise that `log_prob` needs, beside those of the codes.
+    space : {"real", "bits"}
+        What codes are; it has to be that of the posterior.
     """
 
     n_normals = 0
     noise_dim = 0
+    space = "real"
 
     def forward(self, encode):
         """Distribution of z.

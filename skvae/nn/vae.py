@@ -121,7 +121,7 @@ class VAE(nn.Module):
 
     def infer(self, x, visible):
         """q(z | x), seeing the visible cells; each (n, n_columns)."""
-        return self.encode(self.likelihood.featurize(x, visible))
+        return self.posterior.infer(self, x, visible)
 
     def search(self, x, observed, eps):
         """q(z | x) that rows are scored by; as `Posterior.search`."""
@@ -137,7 +137,7 @@ class VAE(nn.Module):
 
         Parameters
         ----------
-        z : Tensor of shape (..., n, latent_dim)
+        z : Tensor of shape (..., n or 1, latent_dim)
         x, visible : Tensor of shape (n, n_columns)
 
         Returns
@@ -147,7 +147,8 @@ class VAE(nn.Module):
         if self.likelihood.shown.stop == self.likelihood.shown.start:
             return self.decoder(z)
         context = self.likelihood.context(x, visible)
-        return self.decoder(torch.cat([z, context.expand(*z.shape[:-1], -1)], dim=-1))
+        shape = (*torch.broadcast_shapes(z.shape[:-1], context.shape[:-1]), -1)
+        return self.decoder(torch.cat([z.expand(shape), context.expand(shape)], dim=-1))
 
     def elbo(self, q, p, x, observed, visible, eps):
         """Terms of the evidence lower bound for given noise.

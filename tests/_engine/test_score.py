@@ -39,9 +39,15 @@ CELLS |= dict.fromkeys(
     ("count", "category", "ordered"), lambda rng, shape: rng.integers(5, size=shape)
 )
 COLUMN = Column("x", "any", levels=tuple("abcd"), n_codes=3, n_observed=9)
+REAL_POSTERIORS, REAL_PRIORS = (
+    [name for name, part in parts.items() if part.space == "real"] for parts in (POSTERIORS, PRIORS)
+)
+WITH_HEADS = [name for name in REAL_POSTERIORS if not POSTERIORS[name].searches]
 COMBINATIONS = [
-    *itertools.product(("gaussian", "mixed"), ["diagonal"], PRIORS),
-    *itertools.product(("gaussian", "mixed"), list(POSTERIORS)[1:], ["vamp"]),
+    *itertools.product(("gaussian", "mixed"), ["diagonal"], REAL_PRIORS),
+    *itertools.product(("gaussian", "mixed"), WITH_HEADS[1:], ["vamp"]),
+    ("gaussian", "refined", "standard_normal"),
+    ("mixed", "binary", "bernoulli"),
     *((name, "diagonal", "vamp") for name in LIKELIHOODS if name != "gaussian"),
     *((name, "diagonal", "full_mixture") for name in FAMILIES if name not in ("gaussian", "mixed")),
 ]
@@ -161,8 +167,10 @@ def test_scores_are_means_over_draws_of_what_the_model_says(combination, n_draws
     rest = -(terms.kl + terms.excess).mean(0)
     expected = [terms.log_prob.mean(0), rest[:, None], bound[:, None]]
     got = scores(model, x, observed, n_draws)
-    single = kernel_for(model) is not None and kernel_for(model).noise.is_written_out
-    tolerance = 5e-5 if single else 1e-10
+    kernel = kernel_for(model)
+    single = kernel is not None and kernel.noise.is_written_out
+    # Thirty steps make more of a last bit.
+    tolerance = 5e-5 if single else 1e-6 if model.posterior.searches else 1e-10
     np.testing.assert_allclose(got, torch.cat(expected, dim=-1), rtol=tolerance, atol=tolerance)
 
 
@@ -204,7 +212,7 @@ def test_a_missing_cell_adds_exactly_0():
     assert (scores(build(), x, observed)[:, :-2][~observed] == 0).all()
 
 
-@pytest.mark.parametrize("posterior", POSTERIORS)
+@pytest.mark.parametrize("posterior", WITH_HEADS)
 def test_codes_and_reconstructions_do_not_depend_on_the_other_rows(posterior):
     model, (x, observed) = build(posterior=posterior), table(n=300)
     codes = latent_moments(model, x, observed, "cpu", "mean")

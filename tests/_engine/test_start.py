@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from common import REAL_POSTERIORS
 from scipy.stats import multivariate_normal
 from sklearn.datasets import load_iris, load_wine
 from sklearn.decomposition import FactorAnalysis
@@ -34,7 +35,7 @@ def linear_model(d, k, posterior, prior="standard_normal", seed=0):
     )
 
 
-@pytest.mark.parametrize("posterior", POSTERIORS)
+@pytest.mark.parametrize("posterior", REAL_POSTERIORS)
 @pytest.mark.parametrize(("d", "k"), [(6, 2), (9, 3), (70, 4)])
 def test_every_draw_gives_the_density_of_factor_analysis(d, k, posterior):
     x = factor_table(d, k, 800)

@@ -5,14 +5,13 @@ from copy import copy
 import numpy as np
 import pytest
 import torch
-from common import CONTINUOUS, SMALL, UNEQUAL, factor_table, in_domain
+from common import CONTINUOUS, REAL_POSTERIORS, SMALL, UNEQUAL, factor_table, in_domain
 from scipy.stats import multivariate_normal
 from sklearn.base import clone
 from sklearn.decomposition import PCA, FactorAnalysis
 
 from skvae import VAETransformer
 from skvae._engine import draws
-from skvae.nn import POSTERIORS
 
 
 def log_marginal(model, X):
@@ -27,7 +26,7 @@ def log_marginal(model, X):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("posterior", POSTERIORS)
+@pytest.mark.parametrize("posterior", REAL_POSTERIORS)
 @pytest.mark.parametrize(("noise", "oracle"), [(UNEQUAL, FactorAnalysis), (0.6, PCA)])
 def test_linear_model_scores_fresh_rows_as_factor_analysis_does(noise, oracle, posterior):
     X, fresh = np.split(factor_table(noise, 10_000), 2)

@@ -14,10 +14,10 @@ import joblib
 import numpy as np
 import pytest
 import torch
-from common import PARTS, SMALL, all_scores, in_domain, needs_cuda
+from common import PARTS, REAL_PRIORS, SMALL, all_scores, in_domain, needs_cuda
 
 from skvae import VAEAnomalyDetector, VAETransformer
-from skvae.nn import LIKELIHOODS, PRIORS
+from skvae.nn import LIKELIHOODS
 
 COMBINATIONS = [
     # That of "refined", which takes its time, is in tests/_engine/test_score.py.
@@ -139,7 +139,7 @@ SET = {
 }
 
 
-@pytest.mark.parametrize(("setting", "prior"), [*zip(cycle(SET), PRIORS, strict=False)])
+@pytest.mark.parametrize(("setting", "prior"), [*zip(cycle(SET), REAL_PRIORS, strict=False)])
 def test_what_is_set_around_changes_nothing(holed, prior, setting):
     rows = np.where(np.arange(holed.size).reshape(holed.shape) == 7, 1e-310, holed)
 

@@ -6,6 +6,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from common import REAL_POSTERIORS, REAL_PRIORS
 from scipy import stats
 from sklearn.decomposition import FactorAnalysis
 
@@ -183,8 +184,8 @@ def test_the_plain_objective_is_the_negative_elbo(generator):
 
 
 @pytest.mark.parametrize("divergence", DIVERGENCES.values(), ids=DIVERGENCES)
-@pytest.mark.parametrize("prior", PRIORS)
-@pytest.mark.parametrize("posterior", POSTERIORS)
+@pytest.mark.parametrize("prior", REAL_PRIORS)
+@pytest.mark.parametrize("posterior", REAL_POSTERIORS)
 def test_gradients_are_finite_with_missing_cells(posterior, prior, divergence, generator):
     blocks = [(family, 2) for family in LIKELIHOODS.values()]
     model = build(blocks, 3, posterior, prior, generator, hidden_layer_sizes=(8,))
@@ -210,8 +211,8 @@ def test_the_decoder_has_the_encoders_layers_in_reverse(generator):
     assert shapes["posterior.head.weight"] == (4, 5 + n_features)
 
 
-@pytest.mark.parametrize("prior", PRIORS)
-@pytest.mark.parametrize("posterior", POSTERIORS)
+@pytest.mark.parametrize("prior", REAL_PRIORS)
+@pytest.mark.parametrize("posterior", REAL_POSTERIORS)
 def test_weights_come_from_the_generator_alone(posterior, prior):
     def weights(seed):
         generator = torch.Generator().manual_seed(seed)
