@@ -11,9 +11,9 @@ from .._engine import by_chunk, responsibilities, untouched
 from ..nn import Prior
 from .base import BaseVAE
 from .checks import either, one_of, size
+from .declared import documented, parameter, part_of
 from .device import scoring_device
 from .holes import warn_of_empty_rows
-from .parameters import documented, parameter, part_of
 
 __all__ = ["VAEClusterer"]
 

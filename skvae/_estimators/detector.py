@@ -14,7 +14,7 @@ from .calibrated import Calibrated, offsets_of, p_values_of
 from .calibration import known_anomalies, warn_of_detection
 from .checks import constant, either, integer, is_hashable, kind, one_of, real, sequence
 from .conformal import below_tie, discoveries, threshold
-from .parameters import documented, parameter
+from .declared import documented, parameter
 from .repair import repaired
 
 __all__ = ["VAEAnomalyDetector"]

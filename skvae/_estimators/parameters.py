@@ -1,10 +1,8 @@
 """Parameters that the estimators share: type, default, rule and text of each in one place."""
 
-import inspect
 import math
-import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass
 from numbers import Integral
 from typing import Any
 
@@ -35,59 +33,9 @@ from .checks import (
     sequence,
     size,
 )
+from .declared import parameter, part_of, rules_of
 
-__all__ = ["Parameters", "documented", "parameter", "part_of", "rules_of"]
-
-
-def parameter(default: Any, rule: Any, text: str) -> Any:
-    """Field of an estimator: its default, what it must be, its type and what it means."""
-    return field(default=default, metadata={"rule": rule, "text": text})
-
-
-def rules_of(cls):
-    """Rule of each parameter of an estimator, by name."""
-    return {each.name: each.metadata["rule"] for each in fields(cls)}
-
-
-def documented(cls):
-    """Put what stands in one place into the docstring of an estimator: parameters, attributes.
-
-    The parameters are those of its fields; attributes that `BaseVAE` documents come first.
-    """
-    own = _sections(cls.__doc__)
-    attributes = [_sections(each.__doc__).get("Attributes") for each in reversed(cls.__mro__)]
-    own |= {
-        "Parameters": "\n".join(map(_entry, fields(cls))),
-        "Attributes": "\n".join(filter(None, attributes)),
-    }
-    order = sorted(own, key=["", "Parameters", "Attributes", *own].index)
-    parts = [f"{title}\n{'-' * len(title)}\n{own[title]}" for title in order[1:]]
-    cls.__doc__ = "\n\n".join([own[""], *parts]) + "\n"
-    return cls
-
-
-def _entry(each):
-    kind_, *text = inspect.cleandoc(each.metadata["text"]).splitlines()
-    lines = [f"    {line}" if line else "" for line in text]
-    default = repr(each.default).replace("'", '"')
-    return "\n".join([f"{each.name} : {kind_}, default={default}", *lines])
-
-
-def _sections(doc):
-    """Text of each section of a docstring in numpydoc's form, by title; "" is what comes first."""
-    parts = re.split(r"^(\w[\w ]*)\n-+\n", inspect.cleandoc(doc or ""), flags=re.MULTILINE)
-    return {
-        title: text.strip("\n") for title, text in zip(["", *parts[1::2]], parts[::2], strict=True)
-    }
-
-
-def part_of(names, base):
-    """Accept a name among `names`, or a subclass of `base` in its place."""
-
-    def is_subclass(value):
-        return isinstance(value, type) and issubclass(value, base)
-
-    return either(one_of(names), kind(f"a subclass of skvae.nn.{base.__name__}", is_subclass))
+__all__ = ["Parameters"]
 
 
 _NOISE = part_of(["auto", *LIKELIHOODS], Likelihood)
@@ -216,20 +164,19 @@ class Parameters(BaseEstimator):
         "diagonal",
         part_of(POSTERIORS, Posterior),
         """{"diagonal", "full", "flow", "refined", "binary"} or class
-        Form of q(z | x): a normal with a diagonal covariance, one with a full covariance through
-        its Cholesky factor, or the first bent by two couplings; "refined" is the first, made
-        better for each row that is scored, which takes some hundred times as long. "binary" are
-        codes of 1 and -1, and goes with ``prior="bernoulli"``.
+        Form of q(z | x): a normal with diagonal or full covariance; "flow" is the first bent,
+        "refined" the first made better for each row that is scored, for 100 times the time.
+        "binary" is of bits, for ``prior="bernoulli"``.
         """,
     )
     prior: str | type = parameter(
         "full_mixture",
         part_of(PRIORS, Prior),
         """str or class
-        Latent density p(z): "standard_normal"; "mixture" and "full_mixture", learned ones of
-        normals with diagonal or full covariances; "vamp", of the posteriors of learned
-        pseudo-inputs; "spike_slab", in which each dimension is near 0 or standard normal; "vae",
-        whose codes have codes of their own; "bernoulli", bits for ``posterior="binary"``.
+        Latent density p(z): "standard_normal"; "mixture" and "full_mixture", of normals with
+        diagonal or full covariances; "vamp", of the posteriors of learned pseudo-inputs;
+        "spike_slab", each dimension near 0 or standard normal; "vae", whose codes have codes;
+        "bernoulli", bits for ``posterior="binary"``.
         """,
     )
     prior_params: dict[str, Any] | None = parameter(

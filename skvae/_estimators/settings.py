@@ -11,7 +11,7 @@ from .._engine import CANDIDATES, SETTINGS
 from .._table import DOMAINS
 from ..nn import LIKELIHOODS, POSTERIORS, PRIORS, Context, Likelihood, Posterior, Prior
 from .checks import check_parameters
-from .parameters import rules_of
+from .declared import rules_of
 
 __all__ = ["check_settings", "context_of", "families_of", "listed", "with_context"]
 

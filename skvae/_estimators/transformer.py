@@ -10,7 +10,7 @@ from sklearn.utils.validation import check_is_fitted
 from .._engine import untouched
 from .._table import given_rows
 from .base import BaseVAE
-from .parameters import documented
+from .declared import documented
 from .queries import row_labels
 
 __all__ = ["VAETransformer"]

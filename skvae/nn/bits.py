@@ -191,9 +191,7 @@ class BinaryPosterior(Posterior):
 
     def _joint(self, model, states, x, observed):
         """Log p(x, z) of states, in nats; (..., n or 1, latent_dim) -> (..., n)."""
-        params = model.decode(states, x, observed)
-        log_prob = model.likelihood.log_prob(params, x, observed).sum(-1)
-        return log_prob + model.prior_distribution().log_prob(states)
+        return model.log_joint(model.prior_distribution(), states, x, observed)
 
     def _is_repeated(self, states):
         """Whether a state of a row is one before it; (n_states, n)."""

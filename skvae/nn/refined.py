@@ -118,9 +118,7 @@ class _LogJoint:
         z = z.detach().requires_grad_()
         x, observed = self._rows
         codes = z.flatten(0, 1)
-        params = self._model.decode(codes, x, observed)
-        log_prob, excess = self._model.likelihood.terms(params, x, observed)
-        log_joint = (log_prob.sum(-1) - excess + self._p.log_prob(codes)).unflatten(0, z.shape[:2])
+        log_joint = self._model.log_joint(self._p, codes, x, observed).unflatten(0, z.shape[:2])
         (slopes,) = torch.autograd.grad(log_joint.sum(), z)
         curvature = (slopes * self._points).mean(1) / scale
         value = log_joint.detach().mean(1, keepdim=True) + scale.log().sum(1, keepdim=True)

@@ -150,6 +150,11 @@ class VAE(nn.Module):
         shape = (*torch.broadcast_shapes(z.shape[:-1], context.shape[:-1]), -1)
         return self.decoder(torch.cat([z.expand(shape), context.expand(shape)], dim=-1))
 
+    def log_joint(self, p, z, x, observed):
+        """Log p(x, z) of codes, in nats; p is the prior, (..., n, latent_dim) -> (..., n)."""
+        log_prob, excess = self.likelihood.terms(self.decode(z, x, observed), x, observed)
+        return log_prob.sum(-1) - excess + p.log_prob(z)
+
     def elbo(self, q, p, x, observed, visible, eps):
         """Terms of the evidence lower bound for given noise.
 
