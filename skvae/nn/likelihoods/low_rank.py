@@ -22,7 +22,7 @@ class LowRank(Gaussian):
     posterior of u given the observed cells, and the parts exceed it by the KL divergence of that
     posterior from the prior. With ``rank = 0`` it is `Gaussian`.
 
-    U starts near 0, so that the latent code has explained what it can before U joins.
+    U starts near 0, so that it has little effect while the latent code explains what it can.
 
     Shape: (..., c, 1) -> batch (..., c), each cell without the others.
 
