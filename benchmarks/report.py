@@ -472,6 +472,31 @@ def classes_section():
     )
 
 
+def clusters_section():
+    """Agreement of clusters with classes, and what they cost."""
+    frame = pd.DataFrame(read(RESULTS / "clusters.jsonl"))
+    ari = frame.pivot_table("ari", "method", "table", sort=False)
+    spread = frame.groupby(["table", "method"])["ari"].std().mean()
+    auto = frame["method"].str.contains("auto")
+    found = frame[auto].groupby("table", sort=False)["clusters"].agg(["min", "max"])
+    found = found["min"].astype(str) + " to " + found["max"].astype(str)
+    nats = frame.pivot_table("nats", "method", "table", sort=False)[ari.columns]
+    seconds = frame.pivot_table("seconds", "method", "table", sort=False)
+    seeds = frame.groupby("table", sort=False)["seed"].nunique()
+    of_tables = frame.groupby("table", sort=False)[["rows", "classes"]].first().T
+    of_tables.loc["seeds"] = seeds
+    of_tables.loc['clusters found by "auto"'] = found
+    fits = seconds.map("{:.1f}".format)
+    return (
+        "## Clusters\n\n`python benchmarks/clusters.py --data DIR`: adjusted Rand index beside "
+        "classes that were not fitted, with as many clusters as classes; means over the seeds, "
+        f"whose standard deviation is {spread:.3f} on average.\n\n"
+        f"{markdown(ari.map('{:.3f}'.format))}\n\nHeld-out nats a row:\n\n"
+        f"{markdown(nats.map('{:.2f}'.format))}\n\nThe tables:\n\n{markdown(of_tables)}\n\n"
+        f"Seconds of a fit, beside other work on the machine:\n\n{markdown(fits)}\n"
+    )
+
+
 def onnx_section():
     """Difference and time of ONNX graphs beside the estimators."""
     frame = pd.DataFrame(read(RESULTS / "onnx.jsonl")).set_index("table")
@@ -661,6 +686,7 @@ SECTIONS = {
     "residuals.jsonl": residuals_section,
     "oversampling.jsonl": oversampling_section,
     "classes.jsonl": classes_section,
+    "clusters.jsonl": clusters_section,
     "missing.jsonl": missing_section,
     "explanations.jsonl": explanations_section,
     "labels.jsonl": labels_section,
