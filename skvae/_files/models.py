@@ -164,6 +164,8 @@ def _estimator(tree, arrays):
     estimator.impute(hidden, n_draws=1, random_state=0)
     if hasattr(estimator, "offset_"):
         _check_threshold(estimator, rows)
+    if hasattr(estimator, "labels_") and not np.isfinite(estimator.predict_proba(rows)).all():
+        raise ValueError("a probability of a cluster is no finite number")
     return estimator
 
 
