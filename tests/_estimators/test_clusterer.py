@@ -21,17 +21,10 @@ QUICK = SMALL | {"init": "linear", "max_steps": 50, "robust_weight": 0}
 LONG = {"members": ["plain"], "max_steps": 200, "robust_weight": 0, "random_state": 0}
 
 
-CHECKED = VAEClusterer(n_clusters=3, max_steps=10, members=["plain"], robust_weight=0)
-
-
-@parametrize_with_checks([CHECKED])
+@parametrize_with_checks(
+    [VAEClusterer(n_clusters=3, max_steps=10, members=["plain"], robust_weight=0)]
+)
 def test_scikit_learn_check(estimator, check):
-    check(with_one_noise_model(estimator, check))
-
-
-@pytest.mark.slow
-@parametrize_with_checks([clone(CHECKED).set_params(n_clusters="auto")])
-def test_scikit_learn_check_with_clusters_to_be_counted(estimator, check):
     check(with_one_noise_model(estimator, check))
 
 
