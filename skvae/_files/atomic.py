@@ -9,6 +9,9 @@ from uuid import uuid4
 __all__ = ["check_folder", "check_output", "replacing"]
 
 
+TEMPORARY = ".skvae-"  # begins the names of files that are not complete
+
+
 def check_folder(path):
     """Raise FileNotFoundError or IsADirectoryError where no file can have this path."""
     path = Path(path)
@@ -72,12 +75,13 @@ def replacing(path):
         yield str(target)
         return
     # Not by the target's name, which may be as long as a name can be.
-    temporary = target.with_name(f".skvae-{uuid4().hex}")
+    temporary = target.with_name(f"{TEMPORARY}{uuid4().hex}")
     try:
         yield str(temporary)
         temporary.replace(target)
     except OSError as error:
-        if error.filename == str(temporary):
+        is_nameless = error.filename is None and error.errno is not None  # as on a full disk
+        if is_nameless or error.filename == str(temporary):
             raise type(error)(error.errno, error.strerror, str(path)) from error
         raise
     finally:

@@ -189,8 +189,20 @@ def parquet_file(source):
     """Arrow's reader of a file of Parquet."""
     try:
         return parquet().ParquetFile(source)
-    except ValueError as error:  # those of Arrow are such
-        raise ValueError(f"is no Parquet: {error}. Name its format by --input-format.") from error
+    except (ValueError, OSError) as error:  # those of Arrow are such
+        if getattr(error, "errno", None) is not None:  # the system's own
+            raise
+        raise ValueError(_broken_parquet(source, error)) from error
+
+
+def _broken_parquet(source, error):
+    """Say what is wrong, by the mark that Parquet begins with."""
+    with open(source, "rb") if isinstance(source, str) else source as file:
+        file.seek(0)
+        is_parquet = file.read(4) == b"PAR1"
+    if is_parquet:
+        return f"is Parquet that is cut short or damaged: {error}"
+    return f"is no Parquet: {error}. Name its format by --input-format."
 
 
 READERS = {"csv": _csv_blocks, "parquet": _parquet_blocks, "jsonl": _jsonl_blocks}
