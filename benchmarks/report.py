@@ -434,6 +434,40 @@ def residuals_section():
     )
 
 
+def parts_section():
+    """Each posterior and prior in the place of the default's."""
+    frame = pd.DataFrame(read(RESULTS / "parts.jsonl"))
+    is_whole = frame.groupby("table")["part"].transform("nunique") == frame["part"].nunique()
+    frame = frame[is_whole].assign(nats=frame["median_nats"])
+    part = {
+        measure: frame.pivot_table(measure, "part", "table", sort=False)
+        for measure in ("nats", *MEASURES, "fit_seconds", "score_seconds")
+    }
+    gain = part["nats"] - part["nats"].loc["default"]
+    table = pd.DataFrame(
+        {
+            "gain in nats, median table": gain.median(axis=1).map("{:+.2f}".format),
+            "lowest and highest": gain.agg(
+                lambda row: f"{row.min():+.2f} {row.max():+.2f}", axis=1
+            ),
+            **{name: part[key].mean(axis=1).map("{:.3f}".format) for key, name in MEASURES.items()},
+            "time to fit": _times(part["fit_seconds"]),
+            "to score": _times(part["score_seconds"]),
+        }
+    )
+    return (
+        "## Posteriors and priors\n\n`python benchmarks/parts.py`: one part in the place of the "
+        f"default's, all else as it is; novelty split of {len(gain.columns)} tables, the first of "
+        f"every eighth by name ({', '.join(gain.columns)}), of at most {frame['cap'].max():,} rows. "
+        "Nats are the median held-out normal row's, above those of the defaults; times are the "
+        f"processor's, in those of the defaults.\n\n{markdown(table.rename_axis('part'))}\n"
+    )
+
+
+def _times(seconds):
+    return (seconds.sum(axis=1) / seconds.loc["default"].sum()).map("{:.1f}".format)
+
+
 def oversampling_section():
     """Gradient boosting with rows of a rare class added."""
     frame = pd.DataFrame(read(RESULTS / "oversampling.jsonl"))
@@ -684,6 +718,7 @@ SECTIONS = {
     "mixed.jsonl": mixed_section,
     "context.jsonl": context_section,
     "residuals.jsonl": residuals_section,
+    "parts.jsonl": parts_section,
     "oversampling.jsonl": oversampling_section,
     "classes.jsonl": classes_section,
     "clusters.jsonl": clusters_section,

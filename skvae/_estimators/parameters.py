@@ -165,7 +165,7 @@ class Parameters(BaseEstimator):
         part_of(POSTERIORS, Posterior),
         """{"diagonal", "full", "flow", "refined", "binary"} or class
         Form of q(z | x): a normal with diagonal or full covariance; "flow" is the first bent,
-        "refined" the first made better for each row that is scored, for 100 times the time.
+        "refined" the first made better for each row that is scored, for hundreds of times the time.
         "binary" is of bits, for ``prior="bernoulli"``.
         """,
     )
