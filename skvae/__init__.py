@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     )
     from ._files import fit_files, load, save
     from ._onnx import export_onnx, register_onnx
+    from ._scoring import BlockScorer
     from ._views import (
         ExplanationDisplay,
         ExplanationHeatmapDisplay,
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "BlockScorer",
     "CalibrationWarning",
     "ExplanationDisplay",
     "ExplanationHeatmapDisplay",
@@ -52,6 +54,7 @@ __all__ = [
 ]
 _FOLDERS = {
     **dict.fromkeys(["fit_files", "load", "save"], "_files"),
+    **dict.fromkeys(["BlockScorer"], "_scoring"),
     **dict.fromkeys(["export_onnx", "register_onnx"], "_onnx"),
     **dict.fromkeys(["VAEAnomalyDetector", "VAEClassifier", "VAETransformer"], "_estimators"),
     **dict.fromkeys(

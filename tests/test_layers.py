@@ -13,10 +13,10 @@ ROOT = Path(skvae.__file__).parent
 
 # What each folder, and each file beside them, may import.
 ALLOWED = {
-    "__init__": {"_estimators", "_files", "_onnx", "_views"},
+    "__init__": {"_estimators", "_files", "_onnx", "_scoring", "_views"},
     "__main__": {"_cli"},
     "_cli": {
-        *("__init__", "_estimators", "_files", "datasets"),
+        *("__init__", "_estimators", "_files", "_scoring", "datasets"),
         *("matplotlib", "numpy", "pandas", "sklearn", "tqdm", "typer"),
     },
     "datasets": {"numpy", "pandas", "sklearn"},
@@ -29,6 +29,10 @@ ALLOWED = {
     "_views": {
         *("_estimators", "_files", "_table"),
         *("jinja2", "matplotlib", "numpy", "pandas", "sklearn"),
+    },
+    "_scoring": {
+        *("_engine", "_estimators", "_files"),
+        *("numpy", "pandas", "pyarrow"),
     },
     "_files": {
         *("_engine", "_estimators"),

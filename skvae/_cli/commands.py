@@ -23,25 +23,21 @@ from .._files import (
     sample_of,
     shown,
 )
-from .blocks import (
+from .._scoring import (
     Source,
     Target,
     about,
     by_block,
     counted,
-    flagged_together,
     known_columns,
     named,
-    oddest,
     p_values_of_block,
-    parts_of_block,
-    read,
-    repaired_block,
     scores_of_block,
     select,
     text_columns,
     write_blocks,
 )
+from .blocks import flagged_together, oddest, parts_of_block, read, repaired_block, shown
 from .demo import demonstrate
 
 __all__ = ["demo", "explain", "export", "fit", "repair", "report", "score"]
@@ -128,7 +124,7 @@ def score(
         _check_p_values(model, detector, fdr)
     function = p_values_of_block if has_p_values else scores_of_block
     source = Source(table, input_format, separator, decimal)
-    results = by_block(function, detector, keep, source, block_rows)
+    results = shown(by_block(function, detector, keep, source, block_rows))
     if fdr is not None:
         results = flagged_together(results, detector, fdr)
     counts = Counter()
@@ -154,7 +150,7 @@ def explain(
     """Write what each column adds to each row's score."""
     check_output(output, [model, table])
     source = Source(table, input_format, separator, decimal)
-    results = by_block(parts_of_block, load(model), keep, source, block_rows)
+    results = shown(by_block(parts_of_block, load(model), keep, source, block_rows))
     target = Target(output, output_format, separator, decimal, escape_formulas)
     write_blocks(results if top is None else oddest(results, top), target)
 
@@ -180,7 +176,7 @@ def repair(
         raise ValueError(f"{model} is a {type(detector).__name__}, which flags no rows to repair.")
     function = partial(repaired_block, fixed=fixed, max_cells=max_cells)
     source = Source(table, input_format, separator, decimal)
-    results = by_block(function, detector, keep, source, block_rows)
+    results = shown(by_block(function, detector, keep, source, block_rows))
     write_blocks(results, Target(output, output_format, separator, decimal, escape_formulas))
 
 

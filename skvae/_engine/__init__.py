@@ -10,6 +10,7 @@ from .plain import Reader, Writer
 from .recipe import CANDIDATES, ROBUST, SETTINGS, Recipe, candidate_recipes, robust_recipe
 from .score import draws, latent_moments, reconstruct
 from .surroundings import untouched
+from .threads import one_thread
 from .trainee import Trained, Trainee, TrainingRows, at_rest, tensors
 
 __all__ = [
@@ -38,6 +39,7 @@ __all__ = [
     "information",
     "kept",
     "latent_moments",
+    "one_thread",
     "reconstruct",
     "responsibilities",
     "robust_recipe",

@@ -57,12 +57,23 @@ class _OneThread:
             torch.set_num_threads(1)
         self._here.is_inside = True
         try:
-            yield n_threads
+            yield 1 if getattr(self._here, "is_alone", False) else n_threads
         finally:
             self._here.is_inside = is_inside
             with self._lock:
                 self._before.pop()
                 torch.set_num_threads(1 if is_inside else n_threads)
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Give no more than this thread to all that is done: others share out the processors."""
+        was_alone = getattr(self._here, "is_alone", False)
+        self._here.is_alone = True
+        try:
+            with self():
+                yield
+        finally:
+            self._here.is_alone = was_alone
 
 
 one_thread = _OneThread()

@@ -3,7 +3,7 @@
 from .atomic import check_output, replacing
 from .fitting import fit_files, fit_sample
 from .formats import dialect_of, format_of
-from .models import load, save
+from .models import digest_of, load, save
 from .parts import is_many, parts_of
 from .read import read_blocks, read_table_file
 from .sample import Sample, sample_of, shown
@@ -15,6 +15,7 @@ __all__ = [
     "blocks_of",
     "check_output",
     "dialect_of",
+    "digest_of",
     "fit_files",
     "fit_sample",
     "format_of",

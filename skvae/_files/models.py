@@ -20,7 +20,7 @@ from .._engine import Reader, Writer
 from .._estimators import VAEAnomalyDetector, VAEClusterer, VAETransformer
 from .atomic import replacing
 
-__all__ = ["load", "save"]
+__all__ = ["digest_of", "load", "save"]
 
 
 FORMAT = "6"
@@ -138,6 +138,12 @@ def load(path: str | PathLike[str]) -> VAEAnomalyDetector | VAEClusterer | VAETr
         raise ValueError(
             f"{path} holds no valid estimator: {type(error).__name__}: {error}"
         ) from error
+
+
+def digest_of(path):
+    """Checksum of what a model's file holds: equal for equal models, whenever they were saved."""
+    with safe_open(path, "numpy") as file:
+        return file.metadata()["sha256"]
 
 
 def _estimator(tree, arrays):

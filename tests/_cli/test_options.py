@@ -13,8 +13,9 @@ import pytest
 from common import QUICK, run
 
 import skvae
-from skvae._cli.blocks import counted, flagged_together, named
+from skvae._cli.blocks import flagged_together
 from skvae._files import dialect_of
+from skvae._scoring import counted, named
 
 FEATURES = [*"abcde", "flag"]
 

@@ -106,3 +106,16 @@ def test_fits_and_scores_at_the_same_time_are_those_one_after_the_other(table):
         together = list(pool.map(lambda model: model.fit(table).score_samples(table), models))
     np.testing.assert_array_equal(alone, together)
     assert torch.get_num_threads() == in_a_thread(torch.get_num_threads) == 3
+
+
+def test_alone_there_is_one_thread_for_all_and_afterwards_as_many_as_before():
+    with one_thread.alone():
+        with one_thread() as n_threads:
+            assert (n_threads, torch.get_num_threads()) == (1, 1)
+        with one_thread.alone():
+            pass
+        with one_thread() as n_threads:
+            assert n_threads == 1
+    with one_thread() as n_threads:
+        assert n_threads == 3
+    assert torch.get_num_threads() == in_a_thread(torch.get_num_threads) == 3
