@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     )
     from ._files import fit_files, load, save
     from ._onnx import export_onnx, register_onnx
-    from ._scoring import BlockScorer
+    from ._scoring import BlockScorer, score_files
     from ._views import (
         ExplanationDisplay,
         ExplanationHeatmapDisplay,
@@ -51,10 +51,11 @@ __all__ = [
     "register_onnx",
     "report",
     "save",
+    "score_files",
 ]
 _FOLDERS = {
     **dict.fromkeys(["fit_files", "load", "save"], "_files"),
-    **dict.fromkeys(["BlockScorer"], "_scoring"),
+    **dict.fromkeys(["BlockScorer", "score_files"], "_scoring"),
     **dict.fromkeys(["export_onnx", "register_onnx"], "_onnx"),
     **dict.fromkeys(["VAEAnomalyDetector", "VAEClassifier", "VAETransformer"], "_estimators"),
     **dict.fromkeys(

@@ -32,7 +32,7 @@ ALLOWED = {
     },
     "_scoring": {
         *("_engine", "_estimators", "_files"),
-        *("numpy", "pandas", "pyarrow"),
+        *("numpy", "pandas", "pyarrow", "ray", "sklearn", "tqdm"),
     },
     "_files": {
         *("_engine", "_estimators"),

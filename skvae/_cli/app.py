@@ -127,12 +127,16 @@ def fit(
 
 @app.command(
     epilog="Examples: skvae score model.skvae new.parquet -o scores.csv --keep id; "
-    "zcat new.csv.gz | skvae score model.skvae - > scores.csv"
+    "zcat new.csv.gz | skvae score model.skvae - > scores.csv; "
+    "skvae score model.skvae new/ -o scores/ --jobs 8"
 )
 def score(
     model: Model,
-    table: Table,
-    output: Output = "-",
+    table: Annotated[str, typer.Argument(help="Table to read, a folder or pattern of such, or -.")],
+    output: Annotated[
+        str,
+        typer.Option("-o", "--output", help="Table to write, or folder for those of many; or -."),
+    ] = "-",
     keep: Keep = (),
     p_values: Annotated[
         bool, typer.Option("--p-values", help="Add how rarely a normal row scores as high.")
@@ -145,6 +149,16 @@ def score(
         ),
     ] = None,
     block_rows: BlockRows = 50_000,
+    jobs: Annotated[
+        int, typer.Option(min=1, help="Processes that share out the tables of a folder.")
+    ] = 1,
+    engine: Annotated[
+        Literal["processes", "ray"],
+        typer.Option(help="What shares them out; ray: the machines of a Ray cluster."),
+    ] = "processes",
+    address: Annotated[
+        str | None, typer.Option(help="Of the Ray cluster, if not the one that runs here.")
+    ] = None,
     input_format: InputFormat = None,
     output_format: OutputFormat = None,
     separator: Separator = ",",
@@ -154,7 +168,8 @@ def score(
     """Write the anomaly score of each row, in nats, and whether it is flagged.
 
     Scores are the negative of score_samples: higher is odder. The file is read and scored in
-    blocks, so it may be larger than the memory.
+    blocks, so it may be larger than the memory. Of a folder, or a pattern in quotes, each table is
+    scored into one of the same name, and a second run goes on where the first one ended.
     """
     _run("score", locals())
 

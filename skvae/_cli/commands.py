@@ -21,7 +21,7 @@ from .._files import (
     is_many,
     parts_of,
     sample_of,
-    shown,
+    with_bar,
 )
 from .._scoring import (
     Source,
@@ -39,6 +39,7 @@ from .._scoring import (
 )
 from .blocks import flagged_together, oddest, parts_of_block, read, repaired_block, shown
 from .demo import demonstrate
+from .folder import check_one, job_of, score_folder
 
 __all__ = ["demo", "explain", "export", "fit", "repair", "report", "score"]
 
@@ -72,7 +73,7 @@ def fit(
         check_output(output, _paths(tables, input_format))
         blocks = blocks_of(tables, input_format, dialect_of(separator, decimal))
         n = sample_rows or _SAMPLE_ROWS
-        sample = sample_of(shown(blocks, detector.verbose), n + n // 10, seed)
+        sample = sample_of(with_bar(blocks, detector.verbose), n + n // 10, seed)
         n_calibrating = len(sample.X) // 11
     exclude = named(exclude, sample.X.columns)
     if context:
@@ -110,6 +111,9 @@ def score(
     p_values,
     fdr,
     block_rows,
+    jobs,
+    engine,
+    address,
     input_format,
     output_format,
     separator,
@@ -117,6 +121,12 @@ def score(
     escape_formulas,
 ):
     """Write the score of each row, and whether it is flagged."""
+    target = Target(output, output_format, separator, decimal, escape_formulas)
+    if is_many(table):
+        job = job_of(model, table, target, keep, p_values, fdr, block_rows, input_format)
+        score_folder(job, table, engine, jobs, address)
+        return
+    check_one(table, jobs, engine)
     check_output(output, [model, table])
     detector = load(model)
     has_p_values = p_values or fdr is not None
@@ -128,7 +138,6 @@ def score(
     if fdr is not None:
         results = flagged_together(results, detector, fdr)
     counts = Counter()
-    target = Target(output, output_format, separator, decimal, escape_formulas)
     write_blocks(counted(results, counts), target)
     flagged = f", {counts['flagged']:,} flagged" if hasattr(detector, "offset_") else ""
     print(f"{counts['rows']:,} rows{flagged}", file=sys.stderr)

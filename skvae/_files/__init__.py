@@ -1,16 +1,17 @@
 """Files of models and of tables."""
 
-from .atomic import check_output, replacing
+from .atomic import check_output, remove_abandoned, replacing
 from .fitting import fit_files, fit_sample
-from .formats import dialect_of, format_of
+from .formats import dialect_of, format_of, stem_of
 from .models import digest_of, load, save
-from .parts import is_many, parts_of
+from .parts import Part, folder_of, is_many, keys_of, parts_of
 from .read import read_blocks, read_table_file
-from .sample import Sample, sample_of, shown
+from .sample import Sample, sample_of, with_bar
 from .sources import blocks_of
 from .write import writing
 
 __all__ = [
+    "Part",
     "Sample",
     "blocks_of",
     "check_output",
@@ -18,15 +19,19 @@ __all__ = [
     "digest_of",
     "fit_files",
     "fit_sample",
+    "folder_of",
     "format_of",
     "is_many",
+    "keys_of",
     "load",
     "parts_of",
     "read_blocks",
     "read_table_file",
+    "remove_abandoned",
     "replacing",
     "sample_of",
     "save",
-    "shown",
+    "stem_of",
+    "with_bar",
     "writing",
 ]

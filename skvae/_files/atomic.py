@@ -2,11 +2,12 @@
 
 import errno
 import os
+import time
 from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
-__all__ = ["check_folder", "check_output", "replacing"]
+__all__ = ["check_folder", "check_output", "remove_abandoned", "replacing"]
 
 
 TEMPORARY = ".skvae-"  # begins the names of files that are not complete
@@ -86,3 +87,17 @@ def replacing(path):
         raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def remove_abandoned(folder, seconds=3600):
+    """Remove what writers that were killed have left below a folder, and not touched for so long.
+
+    Parameters
+    ----------
+    folder : Path
+    seconds : float, default=3600
+        A writer at work adds to its file after each block.
+    """
+    for path in folder.rglob(f"{TEMPORARY}*"):
+        if path.is_file() and time.time() - path.stat().st_mtime > seconds:
+            path.unlink(missing_ok=True)

@@ -13,7 +13,7 @@ from .._estimators import (
     integer,
     undone_if_it_fails,
 )
-from .sample import sample_of, shown
+from .sample import sample_of, with_bar
 from .sources import about_rows, blocks_of
 
 __all__ = ["fit_files", "fit_sample"]
@@ -96,7 +96,7 @@ def fit_files(
     integer(2).check("sample_rows", sample_rows, estimator)
     integer(0).check("calibration_rows", calibration_rows, estimator)
     seed = int(check_random_state(estimator.random_state).randint(2**31))
-    blocks = shown(blocks_of(source), estimator.verbose)
+    blocks = with_bar(blocks_of(source), estimator.verbose)
     sample = sample_of(blocks, sample_rows + calibration_rows, seed)
     if columns is not None:
         missing = [name for name in columns if name not in sample.X]

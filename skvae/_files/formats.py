@@ -16,6 +16,7 @@ __all__ = [
     "dialect_of",
     "format_of",
     "parquet",
+    "stem_of",
 ]
 
 
@@ -69,6 +70,18 @@ def format_of(path, name=None, option="--input-format"):
             f"unknown suffix {plain.suffix!r}: name the format by {option} {'|'.join(FORMATS)}"
         )
     return SUFFIXES[suffix.lower()]
+
+
+def stem_of(name):
+    """Name of a file without the suffixes of its format and compression, if it has such.
+
+    Examples
+    --------
+    >>> stem_of("part.0.csv.gz")
+    'part.0'
+    """
+    plain = name.removesuffix(Path(name).suffix) if Path(name).suffix in OPENERS else name
+    return Path(plain).stem if Path(plain).suffix.lower() in SUFFIXES else name
 
 
 class Dialect(NamedTuple):

@@ -12,7 +12,7 @@ from .formats import FORMATS, format_of
 __all__ = ["Part", "folder_of", "is_many", "keys_of", "parts_of"]
 
 
-NOT_PARTS = (".", "_")  # begin what other writers leave beside their parts, such as _SUCCESS
+BESIDE = (".", "_")  # begins what other writers leave beside their parts, such as _SUCCESS
 NO_KEY = "__HIVE_DEFAULT_PARTITION__"
 
 
@@ -84,37 +84,36 @@ def parts_of(source, format_name=None):
         os.stat(source)  # which says what is wrong with it
         return [Part(Path(source).name, source)]
     found = [source] if os.path.isdir(source) else sorted(glob(source, recursive=True))
-    files = {file for path in found for file in _files_of(path, format_name)}
+    folder = folder_of(source)
+    files = {file for path in found for file in _files_of(path, folder, format_name)}
     if not files:
         raise FileNotFoundError(
             f"{source}: there is no table. Their suffixes are .{', .'.join(FORMATS)}, or else "
             "name their format."
         )
-    folder = folder_of(source)
-    parts = (Part(Path(file).relative_to(folder).as_posix(), file) for file in files)
-    return sorted(parts)
+    return sorted(Part(Path(file).relative_to(folder).as_posix(), file) for file in files)
 
 
-def _files_of(path, format_name):
+def _files_of(path, folder, format_name):
     """Tables of a folder; of a file itself, whatever it is called."""
     if not os.path.isdir(path):
-        return [path]
-    inside = [
-        os.path.join(folder, name)
-        for folder, _, names in os.walk(path)
-        for name in names
-        if not any(
-            each.startswith(NOT_PARTS) for each in Path(folder, name).relative_to(path).parts
-        )
-    ]
-    others = sorted(file for file in inside if not _is_table(file, format_name))
+        return {path} - _beside({path}, folder)
+    files = {os.path.join(below, name) for below, _, names in os.walk(path) for name in names}
+    files -= _beside(files, folder)
+    others = sorted(file for file in files if not _is_table(file, format_name))
     if others:
         warnings.warn(
-            f"{path}: {len(others)} of {len(inside)} files are no tables by their suffix, such as "
+            f"{path}: {len(others)} of {len(files)} files are no tables by their suffix, such as "
             f"{os.path.relpath(others[0], path)}, and left out.",
             stacklevel=4,
         )
-    return sorted(set(inside) - set(others))
+    return files - set(others)
+
+
+def _beside(files, folder):
+    """Files that other writers leave beside their parts."""
+    parts = {file: Path(file).relative_to(folder).parts for file in files}
+    return {file for file, names in parts.items() if any(n.startswith(BESIDE) for n in names)}
 
 
 def _is_table(path, format_name):

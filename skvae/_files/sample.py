@@ -9,7 +9,7 @@ from tqdm import tqdm
 
 from .sources import frame_of, origins
 
-__all__ = ["Sample", "sample_of", "shown"]
+__all__ = ["Sample", "sample_of", "with_bar"]
 
 
 _SLACK = 1.25  # times the size of a sample that may be kept before the least keys are chosen
@@ -74,7 +74,7 @@ def sample_of(blocks, n, seed):
     return Sample(X, [paths[row] for row in order], places[order], reservoir.n_rows)
 
 
-def shown(blocks, verbose):
+def with_bar(blocks, verbose):
     """Yield blocks, with a progress bar of their rows."""
     with tqdm(desc="read", unit=" rows", unit_scale=True, disable=not verbose) as bar:
         for block in blocks:

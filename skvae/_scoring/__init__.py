@@ -1,4 +1,4 @@
-"""Scores of blocks of rows, and of files by blocks."""
+"""Scores of blocks and of files, one by one or many at a time."""
 
 from .blocks import (
     Source,
@@ -15,10 +15,13 @@ from .blocks import (
     together,
     write_blocks,
 )
+from .files import score_files, score_parts
+from .job import Job
 from .scorer import BlockScorer
 
 __all__ = [
     "BlockScorer",
+    "Job",
     "Source",
     "Target",
     "about",
@@ -27,6 +30,8 @@ __all__ = [
     "known_columns",
     "named",
     "p_values_of_block",
+    "score_files",
+    "score_parts",
     "scores_of_block",
     "select",
     "text_columns",

@@ -42,6 +42,10 @@ class BlockScorer:
     TypeError
         If `keep` is no sequence of names.
 
+    See Also
+    --------
+    score_files : Scores of the files of a folder.
+
     Notes
     -----
     Called with a block, a DataFrame, ``pyarrow.Table`` or ``RecordBatch``, it returns one of the
