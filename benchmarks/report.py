@@ -459,8 +459,8 @@ def parts_section():
         "## Posteriors and priors\n\n`python benchmarks/parts.py`: one part in the place of the "
         f"default's, all else as it is; novelty split of {len(gain.columns)} tables, the first of "
         f"every eighth by name ({', '.join(gain.columns)}), of at most {frame['cap'].max():,} "
-        "rows. Nats are the median held-out normal row's, above those of the defaults; times are the "
-        f"processor's, in those of the defaults.\n\n{markdown(table.rename_axis('part'))}\n"
+        "rows. Nats are the median held-out normal row's, above those of the defaults; times are "
+        f"the processor's, in those of the defaults.\n\n{markdown(table.rename_axis('part'))}\n"
     )
 
 

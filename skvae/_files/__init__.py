@@ -2,7 +2,7 @@
 
 from .atomic import check_output, remove_abandoned, replacing
 from .fitting import fit_files, fit_sample
-from .formats import dialect_of, format_of, stem_of
+from .formats import FORMATS, dialect_of, format_of, stem_of
 from .models import digest_of, load, save
 from .parts import Part, folder_of, is_many, keys_of, parts_of
 from .read import read_blocks, read_table_file
@@ -11,6 +11,7 @@ from .sources import blocks_of
 from .write import writing
 
 __all__ = [
+    "FORMATS",
     "Part",
     "Sample",
     "blocks_of",

@@ -4,6 +4,7 @@ import os
 from collections.abc import Sequence
 from functools import partial
 from itertools import takewhile
+from numbers import Integral
 from os import PathLike, fspath
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -12,7 +13,7 @@ from threading import Event
 import pandas as pd
 
 from .._estimators import VAEAnomalyDetector, VAETransformer
-from .._files import dialect_of, parts_of, remove_abandoned, save
+from .._files import FORMATS, dialect_of, parts_of, remove_abandoned, save
 from .engines import ENGINES
 from .job import Job, score_part
 from .ledger import Ledger, stamp
@@ -83,7 +84,7 @@ def score_files(
     ValueError
         If parts could not be scored: one line each, that names the file, and column and row where
         there are such. All others are finished then, unless the disk is full. Also if an output
-        would take the place of an input.
+        would take the place of an input, and for an engine, format or number that there is not.
     OSError
         If there is no such source, or the folder cannot be made.
     ChildProcessError
@@ -112,6 +113,10 @@ def score_files(
     >>> list(pd.read_csv(f"{folder}/scores/0.csv"))
     ['a', 'anomaly_score', 'flagged']
     """
+    _check_choice("engine", engine, ENGINES)
+    _check_choice("output_format", output_format, [*FORMATS, None])
+    if not isinstance(block_rows, Integral) or block_rows < 1:
+        raise ValueError(f"block_rows must be an integer of at least 1. Got {block_rows!r}.")
     job = Job(
         _scorer(detector, keep, p_values), fspath(folder), block_rows, output_format=output_format
     )
@@ -122,6 +127,11 @@ def score_files(
         raise ValueError("\n".join([f"{len(failed)} of {n_parts} parts have no scores:", *failed]))
     frames = [_as_frame(finished, True), _as_frame(outcomes, False)]
     return pd.concat(frames).sort_index()
+
+
+def _check_choice(name, value, choices):
+    if value not in choices:
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}. Got {value!r}.")
 
 
 def _scorer(detector, keep, p_values):

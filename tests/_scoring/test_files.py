@@ -6,6 +6,7 @@ import os
 import re
 import sys
 import time
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from common import SMALL, run
 
 import skvae
 from skvae._files import format_of, read_table_file, writing
-from skvae._scoring import Job, score_parts
+from skvae._scoring import Job, engines, score_parts
 from skvae._scoring import job as jobs
 
 FEATURES = [*"abcde", "flag"]
@@ -405,6 +406,37 @@ def test_a_missing_ray_is_named(detector, new, tmp_path, monkeypatch):
         skvae.score_files(detector, new, tmp_path / "scores", engine="ray")
     with pytest.raises(ValueError, match="3 jobs are for the engine 'processes'"):
         skvae.score_files(detector, new, tmp_path / "scores", engine="ray", n_jobs=3)
+
+
+def test_a_killed_process_is_told_in_one_line(model_file, new, tmp_path, monkeypatch, capsys):
+    def broken(*_, **__):
+        def called(calls):
+            yield next(iter(calls))
+            raise BrokenProcessPool("A worker was terminated")
+
+        return called
+
+    monkeypatch.setattr(engines, "Parallel", broken)
+    monkeypatch.setattr(engines, "delayed", lambda function: function)
+    assert run("score", model_file, new, "-o", tmp_path / "scores", "--jobs", 2) == 1
+    assert re.fullmatch("skvae: A process was killed, .* fewer jobs .*\n", capsys.readouterr().err)
+    monkeypatch.undo()
+    parts = skvae.score_files(model_file, new, tmp_path / "scores")
+    assert list(parts["finished_before"]) == [True, False, False, False]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("engine", "dusk", "engine must be one of 'processes', 'ray'. Got 'dusk'"),
+        ("output_format", "xlsx", "output_format must be one of 'csv', .*, None. Got 'xlsx'"),
+        ("block_rows", 0, "block_rows must be an integer of at least 1. Got 0"),
+    ],
+)
+def test_a_value_that_there_is_not_is_named(model_file, new, tmp_path, name, value, message):
+    with pytest.raises(ValueError, match=message):
+        skvae.score_files(model_file, new, tmp_path / "scores", **{name: value})
+    assert not (tmp_path / "scores").exists()
 
 
 def test_the_ledger_says_what_was_scored(detector, new, tmp_path):
