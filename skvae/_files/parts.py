@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import unquote
 
-from .formats import FORMATS, format_of
+from .formats import FORMATS, STREAM, format_of
 
 __all__ = ["Part", "folder_of", "is_many", "keys_of", "parts_of"]
 
@@ -59,8 +59,8 @@ def parts_of(source, format_name=None):
     Parameters
     ----------
     source : str or path-like
-        A file; a folder, with all that is below it; or a pattern of files and folders in which
-        ``*``, ``?``, ``[...]`` and ``**`` stand for others.
+        A file, "-" for standard input; a folder, with all that is below it; or a pattern of files
+        and folders in which ``*``, ``?``, ``[...]`` and ``**`` stand for others.
     format_name : {"csv", "parquet", "jsonl"} or None
         By default what the suffixes say, and files of a folder that have none of these are
         left out. So is what is below a name that begins with "." or "_".
@@ -80,6 +80,8 @@ def parts_of(source, format_name=None):
         If files of a folder are left out.
     """
     source = os.fspath(source)
+    if source == STREAM:
+        return [Part(STREAM, STREAM)]
     if not is_many(source):
         os.stat(source)  # which says what is wrong with it
         return [Part(Path(source).name, source)]

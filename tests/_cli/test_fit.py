@@ -39,6 +39,13 @@ def test_a_folder_and_its_files_give_one_model(folder, tmp_path, frame, capsys):
     assert np.array_equal(scores[0], scores[2])
 
 
+def test_standard_input_may_be_sampled(folder, tmp_path, monkeypatch, capsys):
+    with open(folder / "0.csv") as file:
+        monkeypatch.setattr("sys.stdin", file)
+        assert run("fit", "-", "-o", tmp_path / "a", *QUICK, "--sample-rows", 60) == 0
+    assert "66 of 134 rows" in capsys.readouterr().err
+
+
 def test_an_output_that_is_a_part_stops_before_anything_is_written(folder, capsys):
     before = (folder / "1.csv").read_bytes()
     assert run("fit", folder, "-o", folder / "1.csv", *QUICK) == 1

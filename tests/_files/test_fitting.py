@@ -198,7 +198,8 @@ def test_a_bad_part_is_named(case, X, tmp_path):
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("bad.parquet", b"PAR1 and no footer", r"bad\.parquet: is no Parquet"),
+        ("bad.parquet", b"PAR1 and no footer", r"bad\.parquet: is Parquet that is cut"),
+        ("bad.parquet", b"a,b\n1,2\n", r"bad\.parquet: is no Parquet: .* --input-format"),
         ("bad.csv.gz", gzip.compress(b"a,b\n1,2\n" * 99)[:-9], r"bad\.csv\.gz: cannot be decomp"),
         ("bad.csv", b"a,b\n1,2\n1,2,3\n", r"bad\.csv: there are 3 fields in row 1 .*, and 2 in"),
         ("bad.csv", b"a,b\n\xff,2\n", r"bad\.csv: is no text in UTF-8"),
