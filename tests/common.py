@@ -15,8 +15,9 @@ from skvae.nn import LIKELIHOODS, POSTERIORS, PRIORS
 REAL_POSTERIORS = [name for name, part in POSTERIORS.items() if part.space == "real"]
 REAL_PRIORS = [name for name, part in PRIORS.items() if part.space == "real"]
 PARTS = [("diagonal", prior) for prior in REAL_PRIORS]
-PARTS += [(name, "vamp") for name in REAL_POSTERIORS if name not in ("diagonal", "refined")]
-PARTS += [("refined", "standard_normal"), ("binary", "bernoulli")]
+PARTS += [("full", "vamp"), ("flow", "mixture"), ("refined", "standard_normal")]
+PARTS += [("binary", "bernoulli")]
+assert {posterior for posterior, _ in PARTS} == set(POSTERIORS)
 # Parameters of a fit that takes a moment.
 SMALL = {
     "hidden_layer_sizes": (16,),
