@@ -2,6 +2,7 @@
 
 import time
 from threading import Thread
+from uuid import uuid4
 
 import numpy as np
 import pandas as pd
@@ -49,19 +50,19 @@ def nodes():
 
 
 class Killer(Thread):
-    """Kills the second node when so many files are in a folder, and remembers how many were."""
+    """Kills the second node when it is time, and remembers what was done by then."""
 
-    def __init__(self, nodes, folder, n_files):
+    def __init__(self, nodes, done, is_time):
         super().__init__(daemon=True)
-        self._nodes, self._folder, self._n_files, self.n_before = nodes, folder, n_files, 0
+        self._nodes, self._done, self._is_time, self.n_before = nodes, done, is_time, 0
         self.start()
 
     def run(self):
-        while (n := len(list(self._folder.glob("*.parquet")))) < self._n_files:
+        while not self._is_time(done := self._done()):
             time.sleep(0.01)
         cluster, second = self._nodes
         cluster.remove_node(second, allow_graceful=False)
-        self.n_before = n
+        self.n_before = len(done)
 
 
 def check(scores, expected):
@@ -84,7 +85,7 @@ def test_files_are_scored_though_a_node_dies(made, nodes):
     scores = folder / "scores"
     ray.init(address, log_to_driver=False)
     assert n_alive(2) == 2
-    killer = Killer(nodes, scores, 6)
+    killer = Killer(nodes, lambda: list(scores.glob("*.parquet")), lambda done: len(done) >= 6)
     parts = skvae.score_files(
         folder / "model.skvae",
         folder / "new",
@@ -102,20 +103,28 @@ def test_files_are_scored_though_a_node_dies(made, nodes):
     assert again["finished_before"].all()
 
 
-def test_ray_data_scores_blocks_though_a_node_dies(made, nodes):
+def test_ray_data_scores_blocks_though_a_node_dies(made, nodes, tmp_path):
     pytest.importorskip("ray.data")
     folder, expected = made
     ray.init(nodes[0].address, log_to_driver=False)
-    scored = folder / "scored_by_data"
-    killer = Killer(nodes, scored, 1)
-    scorer = skvae.BlockScorer(folder / "model.skvae", keep=["id"])
-    table = ray.data.read_parquet(str(folder / "new"), override_num_blocks=N_PARTS)
-    table.map_batches(scorer, batch_format="pyarrow").write_parquet(str(scored))
+    scorer, second = skvae.BlockScorer(folder / "model.skvae", keep=["id"]), nodes[1].node_id
+
+    def scored(block):
+        scores = scorer(block)
+        here = ray.get_runtime_context().get_node_id()
+        (tmp_path / f"{here} {uuid4().hex}").touch()
+        return scores
+
+    def is_time(done):
+        return any(path.name.startswith(second) for path in done)
+
+    killer = Killer(nodes, lambda: list(tmp_path.iterdir()), is_time)
+    table = ray.data.read_parquet(str(folder / "new")).repartition(N_PARTS)
+    scores = table.map_batches(scored, batch_format="pyarrow", batch_size=2_000).to_pandas()
     killer.join()
-    files = list(scored.glob("*.parquet"))
-    assert 0 < killer.n_before < len(files)
+    assert 0 < killer.n_before < len(list(tmp_path.iterdir()))
     assert n_alive(1) == 1
-    check(pd.concat([pd.read_parquet(path) for path in files]), expected)
+    check(scores, expected)
 
 
 def test_a_search_runs_on_the_cluster(nodes):
