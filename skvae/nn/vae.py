@@ -171,9 +171,9 @@ class VAE(nn.Module):
         terms : Elbo
         """
         z = q.transport(eps[..., : self.latent_dim])
-        log_p = self.prior.log_prob(p, z, eps[..., self.latent_dim :])
         log_prob, excess = self.likelihood.terms(self.decode(z, x, visible), x, observed)
-        return Elbo(log_prob, q.log_prob(z) - log_p, z, excess)
+        kl = q.log_prob(z) - self.prior.log_prob(p, z, eps[..., self.latent_dim :])
+        return Elbo(log_prob, kl, z, excess)
 
     def forward(self, x, observed, visible, eps):
         """`elbo` with the posterior of the visible cells and the model's prior."""
