@@ -21,6 +21,15 @@ SETTINGS = {
     "unsup": "Outliers: fit and score all rows, without labels",
 }
 KINDS = ("splits", "fits")
+ENGINES = {
+    "one_process": "one process, one thread",
+    "score_files": "`score_files(n_jobs=2)`",
+    "joblib": "a joblib loop over `BlockScorer`",
+    "ray_files": '`score_files(engine="ray")`',
+    "ray_data": "Ray Data",
+    "dask_threads": "Dask, two threads of one process",
+    "dask_distributed": "Dask, `distributed`, two processes",
+}
 LOADS = ("alone on one thread", "beside")
 CONFORMAL = {
     "splits": """`python benchmarks/conformal.py`: one fit with the defaults to at most 10,000
@@ -681,6 +690,20 @@ def files_section():
     )
 
 
+def engines():
+    """Time and memory of what shares out scores, the last measurement of each."""
+    frame = pd.DataFrame(read(RESULTS / "engines.jsonl")).groupby("method", sort=False).last()
+    table = pd.DataFrame(
+        {
+            "seconds": frame["seconds"].map("{:.0f}".format),
+            "rows a second": frame["rows_per_second"].map("{:,.0f}".format),
+            "CPU seconds": frame["cpu_seconds"].map("{:.0f}".format),
+            "memory, MiB": frame["peak_mib"].map("{:,.0f}".format),
+        }
+    )
+    return markdown(table.rename(index=ENGINES).rename_axis(""))
+
+
 def data_size_section():
     """AUROC and nats by the number of rows that are fitted."""
     frame = pd.DataFrame(read(RESULTS / "data_size.jsonl"))
@@ -751,6 +774,8 @@ def main():
         if (RESULTS / results).exists():
             page += f"\n{section()}" + (OLDER_NOTE if results in OLDER else "")
     (DOCS / "benchmarks.md").write_text(page)
+    if (RESULTS / "engines.jsonl").exists():
+        put_between_marks(DOCS / "large_tables.md", engines())
     if (RESULTS / "density.jsonl").exists():
         put_between_marks(DOCS / "members.md", density())
     if (RESULTS / "knobs.jsonl").exists():
