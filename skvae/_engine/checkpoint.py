@@ -6,6 +6,7 @@ so a process may be killed at any moment.
 
 import json
 import time
+from contextlib import suppress
 from pathlib import Path
 from uuid import uuid4
 
@@ -17,7 +18,8 @@ from .plain import Reader, Writer
 
 __all__ = ["Checkpoint", "NoCheckpoint"]
 
-_FIT, _SUFFIX, _PARTIAL = "fit.json", ".safetensors", ".partial"
+# Names of nobody else's files: what is there under them may be removed.
+_FIT, _SUFFIX, _PARTIAL = "skvae-fit.json", ".skvae-state", ".skvae-partial"
 _LARGEST_SHARE = 0.05  # of the time that may go into writing
 
 
@@ -58,7 +60,8 @@ class Checkpoint(NoCheckpoint):
     def __init__(self, path, fit):
         self._folder, self._fit = Path(path), fit
         self._kept = self._read_fit()
-        self._is_interrupted, self._begun, self._written = False, time.monotonic(), 0.0
+        self._is_interrupted = False
+        self._begun, self._written = time.monotonic(), 0.0
 
     def begin(self, random_state):
         """Let what a fit draws from begin as it did when the checkpoint was begun.
@@ -76,9 +79,10 @@ class Checkpoint(NoCheckpoint):
             writer = Writer()
             state = writer.write(random_state.get_state(legacy=False), "random_state")
             numbers = {name: array.tolist() for name, array in writer.arrays.items()}
+            self._kept = {"fit": self._fit, "random_state": state, "numbers": numbers}
+            self._kept["is_ours"] = not self._folder.exists()
             self._folder.mkdir(exist_ok=True)
-            text = json.dumps({"fit": self._fit, "random_state": state, "numbers": numbers})
-            self._replace(_FIT, text.encode())
+            self._replace(_FIT, json.dumps(self._kept).encode())
         else:
             numbers = self._kept["numbers"].items()
             arrays = {name: np.array(values, dtype=np.uint32) for name, values in numbers}
@@ -128,13 +132,18 @@ class Checkpoint(NoCheckpoint):
             self._write(name, training)
 
     def remove(self):
-        """Remove it, unless a training of it was interrupted and may go on."""
+        """Remove it, unless a training of it was interrupted and may go on.
+
+        A folder that was there before stays, empty. What cannot be removed stays, too: the fit is
+        done, and must not be lost for that.
+        """
         if self._is_interrupted:
             return
-        for path in self._own():
-            path.unlink(missing_ok=True)
-        if not any(self._folder.iterdir()):
-            self._folder.rmdir()
+        with suppress(OSError):
+            for path in self._own():
+                path.unlink(missing_ok=True)
+            if self._kept["is_ours"]:
+                self._folder.rmdir()
 
     def _kept_on_the_way(self, name, training, steps):
         for step in steps:
@@ -155,8 +164,14 @@ class Checkpoint(NoCheckpoint):
         try:
             partial.write_bytes(content)
             partial.replace(self._folder / name)
+        except OSError as error:
+            raise type(error)(error.errno, error.strerror, str(self._folder / name)) from error
         finally:
             partial.unlink(missing_ok=True)
+
+    def _others(self):
+        """Files but those of a writer that was killed before it had said what the fit is of."""
+        return (path for path in self._folder.iterdir() if path.suffix != _PARTIAL)
 
     def _own(self):
         """Files that a checkpoint writes; what the fit is of goes last."""
@@ -167,14 +182,14 @@ class Checkpoint(NoCheckpoint):
         """Read what the checkpoint in the folder is of; None where there is none yet."""
         path = self._folder / _FIT
         if not path.exists():
-            if self._folder.exists() and set(self._folder.iterdir()) - set(self._own()):
+            if self._folder.exists() and any(self._others()):
                 raise ValueError(f"{self._folder} is no checkpoint: it holds other files.")
             return None
         try:
             kept = json.loads(path.read_text())
-            before = kept["fit"]
+            before = dict(kept["fit"])
         except (ValueError, KeyError, TypeError) as error:
-            raise ValueError(f"{path} is damaged: {error}. Delete the folder.") from error
+            raise ValueError(f"{path} is damaged: {error}. Delete it.") from error
         for name, value in self._fit.items():
             if before.get(name) != value:
                 raise ValueError(

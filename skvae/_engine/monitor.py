@@ -124,7 +124,7 @@ class Monitor:
             value = state[name]
             setattr(self, name, value.to(device) if torch.is_tensor(value) else value)
         worth, weights = self._start
-        self._start = worth, weights.to(device)
+        self._start = worth, None if weights is None else weights.to(device)
 
     def record(self, step, batch_elbo):
         """Note the ELBO of a batch; at every 50th part of the steps, judge the weights.

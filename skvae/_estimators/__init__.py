@@ -11,7 +11,7 @@ from .detector import VAEAnomalyDetector
 from .joined import A_MODEL, check_classes, clone_for, with_class
 from .keys import texts_are_levels
 from .latent import LatentReport
-from .queries import seed_from
+from .queries import as_random_state, seed_from
 from .settings import check_settings
 from .state import undone_if_it_fails
 from .transformer import VAETransformer
@@ -26,6 +26,7 @@ __all__ = [
     "VAEClusterer",
     "VAETransformer",
     "anomaly_average_precision",
+    "as_random_state",
     "check_classes",
     "check_settings",
     "clone_for",

@@ -141,7 +141,8 @@ class BaseVAE(CallbackSupportMixin, State):
             Folder in which to keep the state of the training on the way. A fit that was killed
             goes on from there when it is called again with the same parameters and table, and
             leads to the same weights, bit by bit, as if it had not been. The folder is removed
-            at the end, but not after Ctrl-C, which keeps the best weights so far.
+            at the end if it was not there before, but nothing is after Ctrl-C, which keeps the
+            best weights so far. What a callback has said is not kept.
 
         Returns
         -------
@@ -159,10 +160,7 @@ class BaseVAE(CallbackSupportMixin, State):
         OSError
             If the checkpoint cannot be written.
         """
-        with undone_if_it_fails(self):
-            if not self.warm_start:
-                self._forget()
-            self._fit(X, y, checkpoint)
+        self._fit_from(X, y, checkpoint).remove()
         return self
 
     @untouched
@@ -195,6 +193,14 @@ class BaseVAE(CallbackSupportMixin, State):
         with undone_if_it_fails(self):
             self._partial_fit(X, y)
         return self
+
+    @untouched
+    def _fit_from(self, X, y, path):
+        """Fit, and return the checkpoint, which is no longer needed."""
+        with undone_if_it_fails(self):
+            if not self.warm_start:
+                self._forget()
+            return self._fit(X, y, path)
 
     @with_callbacks
     def _fit(self, X, y, path):
@@ -229,8 +235,8 @@ class BaseVAE(CallbackSupportMixin, State):
             trained.append(progress.run("robust member", run))
         outcome = self._outcome(trained, training, rows)
         vars(self).update(outcome)
-        checkpoint.remove()
         progress.end()
+        return checkpoint
 
     def _partial_fit(self, X, y):
         check_settings(self)

@@ -10,7 +10,7 @@ from .._engine import Checkpoint, NoCheckpoint
 
 __all__ = ["checkpoint_of"]
 
-_ADDRESS = re.compile(r" at 0x[0-9a-f]+")
+_ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 
 
 def checkpoint_of(estimator, path, raw, anomalous, device):
@@ -44,15 +44,27 @@ def _fingerprint(estimator, raw, anomalous, device):
         "estimator": type(estimator).__name__,
         **{name: _ADDRESS.sub("", repr(value)) for name, value in parameters.items()},
         "device": device.type,
-        "number of steps before": getattr(estimator, "n_steps_", 0),
+        "model before": _digest(*_fitted_arrays(estimator)),
         "number of rows": len(raw.values),
-        "columns": repr(list(raw.names)),
-        "cells": _digest(raw.values, repr(raw.levels)),
-        "known anomalies": _digest(anomalous, ""),
+        "columns": repr(list(zip(raw.names, raw.kinds, strict=True))),
+        "cells": _digest(raw.values, *raw.levels, *raw.exact),
+        "known anomalies": _digest(anomalous),
     }
 
 
-def _digest(array, text):
-    digest = hashlib.sha256(text.encode())
-    digest.update(np.ascontiguousarray(array).data)
+def _fitted_arrays(estimator):
+    """List what a warm start goes on from: weights, noise, and medians in the columns' units."""
+    models = [each.model for each in getattr(estimator, "members_", []) if each.model is not None]
+    weights = [value.numpy() for model in models for value in model.state_dict().values()]
+    return [*weights, getattr(estimator, "draws_", None), getattr(estimator, "baseline_", None)]
+
+
+def _digest(*arrays):
+    """Few letters for arrays of numbers or objects, or None; other ones for others."""
+    digest = hashlib.sha256()
+    for array in arrays:
+        if array is None or array.dtype == object:
+            digest.update(repr(None if array is None else array.tolist()).encode())
+        else:
+            digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()[:16]

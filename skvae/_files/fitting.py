@@ -1,16 +1,22 @@
 """Estimators fitted to tables that may be larger than the memory."""
 
+import warnings
 from collections.abc import Sequence
+from contextlib import contextmanager
+from numbers import Integral
 from os import PathLike
+from pathlib import Path
 from typing import Any, TypeVar
 
-from sklearn.utils import check_random_state
-
 from .._estimators import (
+    CalibrationWarning,
     VAEAnomalyDetector,
+    VAEClusterer,
     VAETransformer,
+    as_random_state,
     check_settings,
     integer,
+    seed_from,
     undone_if_it_fails,
 )
 from .sample import sample_of, with_bar
@@ -18,7 +24,7 @@ from .sources import about_rows, blocks_of
 
 __all__ = ["fit_files", "fit_sample"]
 
-Estimator = TypeVar("Estimator", VAEAnomalyDetector, VAETransformer)
+Estimator = TypeVar("Estimator", VAEAnomalyDetector, VAEClusterer, VAETransformer)
 
 
 def fit_files(
@@ -37,7 +43,7 @@ def fit_files(
 
     Parameters
     ----------
-    estimator : VAEAnomalyDetector or VAETransformer
+    estimator : VAEAnomalyDetector, VAEClusterer or VAETransformer
         Its `random_state` decides on the rows that are drawn, too.
     source : str, path-like, list of these, or object
         A file of CSV, Parquet or JSON lines, compressed too; a folder, with all that is below it,
@@ -57,7 +63,7 @@ def fit_files(
 
     Returns
     -------
-    estimator : VAEAnomalyDetector or VAETransformer
+    estimator : VAEAnomalyDetector, VAEClusterer or VAETransformer
         Fitted. A call that fails leaves it as it was.
 
     Raises
@@ -92,19 +98,42 @@ def fit_files(
     >>> skvae.fit_files(detector, folder, sample_rows=300, calibration_rows=150).n_calibration_
     150
     """
-    check_settings(estimator)  # before hours are spent on reading
-    integer(2).check("sample_rows", sample_rows, estimator)
-    integer(0).check("calibration_rows", calibration_rows, estimator)
-    seed = int(check_random_state(estimator.random_state).randint(2**31))
+    _check(estimator, columns, sample_rows, calibration_rows, checkpoint)
+    n = calibration_rows if _calibrates(estimator, calibration_rows) else 0
     blocks = with_bar(blocks_of(source), estimator.verbose)
-    sample = sample_of(blocks, sample_rows + calibration_rows, seed)
+    seed = seed_from(as_random_state(estimator.random_state))
+    sample = sample_of(blocks, sample_rows + n, seed)
     if columns is not None:
         missing = [name for name in columns if name not in sample.X]
         if missing:
             raise ValueError(f"columns: there is no column {missing[0]!r} in the source.")
         sample = sample._replace(X=sample.X[list(columns)])
-    share = calibration_rows / (sample_rows + calibration_rows)
-    return fit_sample(estimator, sample, int(share * len(sample.X)), checkpoint)
+    return fit_sample(estimator, sample, n * len(sample.X) // (sample_rows + n), checkpoint)
+
+
+def _check(estimator, columns, sample_rows, calibration_rows, checkpoint):
+    """Raise for what can be known to be wrong before hours are spent on reading."""
+    if not isinstance(estimator, (VAEAnomalyDetector, VAEClusterer, VAETransformer)):
+        raise TypeError(
+            "fit_files fits VAEAnomalyDetector, VAEClusterer and VAETransformer. Got an object of "
+            f"type {type(estimator).__name__}."
+        )
+    check_settings(estimator)
+    integer(2).check("sample_rows", sample_rows, estimator)
+    integer(0).check("calibration_rows", calibration_rows, estimator)
+    if isinstance(columns, str):
+        raise TypeError(f"columns must be a list of names. Got {columns!r}: write [{columns!r}].")
+    if getattr(estimator, "use_labels", False):
+        raise ValueError("use_labels=True: fit_files takes no labels. Use fit.")
+    if checkpoint is None:
+        return
+    if not isinstance(estimator.random_state, Integral):
+        raise ValueError(
+            "checkpoint needs an int for random_state, by which the same rows are drawn again. Got "
+            f"{estimator.random_state!r}."
+        )
+    if not Path(checkpoint).absolute().parent.is_dir():
+        raise FileNotFoundError(f"There is no folder {Path(checkpoint).parent} for {checkpoint}.")
 
 
 def fit_sample(estimator, sample, n_calibrating, checkpoint):
@@ -112,24 +141,34 @@ def fit_sample(estimator, sample, n_calibrating, checkpoint):
 
     Parameters
     ----------
-    estimator : VAEAnomalyDetector or VAETransformer
+    estimator : VAEAnomalyDetector, VAEClusterer or VAETransformer
     sample : Sample
     n_calibrating : int
     checkpoint : str, path-like or None
 
     Returns
     -------
-    estimator : VAEAnomalyDetector or VAETransformer
+    estimator : VAEAnomalyDetector, VAEClusterer or VAETransformer
     """
     n = n_calibrating if _calibrates(estimator, n_calibrating) else 0
     fitted, calibrating = sample.X.iloc[n:], sample.X.iloc[:n]
     with undone_if_it_fails(estimator):
-        with about_rows(sample.paths[n:], sample.places[n:]):
-            estimator.fit(fitted, checkpoint=checkpoint)
+        with about_rows(sample.paths[n:], sample.places[n:]), _quiet_of_calibration(n):
+            kept = estimator._fit_from(fitted, None, checkpoint)
         if n > 0:
             with about_rows(sample.paths[:n], sample.places[:n]):
                 estimator.calibrate(calibrating)
+    kept.remove()
     return estimator
+
+
+@contextmanager
+def _quiet_of_calibration(n):
+    """Let nobody be told that rows held out are too few where n others will calibrate."""
+    with warnings.catch_warnings():
+        if n > 0:
+            warnings.simplefilter("ignore", CalibrationWarning)
+        yield
 
 
 def _calibrates(estimator, n):

@@ -108,7 +108,7 @@ def test_what_is_drawn_begins_as_it_did(random_state, small, tmp_path, kill_at):
     parameters = STEPS | {"random_state": random_state}
     before = VAETransformer(**parameters)
     interrupted(before, small, tmp_path / "c", kill_at, 70)
-    kept = json.loads((tmp_path / "c" / "fit.json").read_text())
+    kept = json.loads((tmp_path / "c" / "skvae-fit.json").read_text())
     drawn = np.random.RandomState()
     state = drawn.get_state(legacy=False)
     state["state"]["key"] = np.array(kept["numbers"]["0"], dtype=np.uint32)
@@ -154,11 +154,11 @@ def test_folders_that_are_no_checkpoint(small, tmp_path):
 def test_a_damaged_file_is_named(damage, small, tmp_path, kill_at):
     path = tmp_path / "c"
     interrupted(VAEAnomalyDetector(**STEPS), small, path, kill_at, 20)
-    (path / "plain.safetensors").write_bytes(damage)
-    with pytest.raises(ValueError, match=r"plain\.safetensors is no state of this training"):
+    (path / "plain.skvae-state").write_bytes(damage)
+    with pytest.raises(ValueError, match=r"plain\.skvae-state is no state of this training"):
         VAEAnomalyDetector(**STEPS).fit(small, checkpoint=path)
-    (path / "fit.json").write_bytes(damage)
-    with pytest.raises(ValueError, match=r"fit\.json is damaged"):
+    (path / "skvae-fit.json").write_bytes(damage)
+    with pytest.raises(ValueError, match=r"skvae-fit\.json is damaged"):
         VAEAnomalyDetector(**STEPS).fit(small, checkpoint=path)
 
 
@@ -197,7 +197,7 @@ def test_writing_takes_a_twentieth_of_the_time(small, tmp_path, monkeypatch):
     monkeypatch.setattr(training.Training, "_take", _take)
     parameters = STEPS | {"members": ["plain"], "robust_weight": 0.0, "max_steps": 100}
     VAETransformer(**parameters).fit(small, checkpoint=tmp_path)
-    assert 100 / 20 <= writes.count("plain.safetensors") <= 100 / 20 + 3
+    assert 100 / 20 <= writes.count("plain.skvae-state") <= 100 / 20 + 3
 
 
 def test_the_weights_do_not_tell_that_the_process_was_killed_ten_times(small, tmp_path):
@@ -214,3 +214,53 @@ def test_the_weights_do_not_tell_that_the_process_was_killed_ten_times(small, tm
         n_killed += process.exitcode == -signal.SIGKILL
     assert n_killed >= 5
     assert_same_fit(model.fit(small, checkpoint=path), clone(model).fit(small))
+
+
+def test_nothing_of_others_is_removed(small, tmp_path):
+    mine = tmp_path / "models"
+    mine.mkdir()
+    (mine / "mine.safetensors").write_text("mine")
+    with pytest.raises(ValueError, match="it holds other files"):
+        VAETransformer(**STEPS).fit(small, checkpoint=mine)
+    assert (mine / "mine.safetensors").read_text() == "mine"
+    (mine / "mine.safetensors").unlink()
+    (tmp_path / "link").symlink_to(mine)
+    VAETransformer(**STEPS).fit(small, checkpoint=tmp_path / "link")
+    assert list(mine.iterdir()) == []  # it was there before
+
+
+def test_a_folder_that_cannot_be_removed_is_left(small, tmp_path, monkeypatch):
+    def rmdir(self):
+        raise OSError(16, "Device or resource busy")
+
+    monkeypatch.setattr("pathlib.Path.rmdir", rmdir)
+    assert hasattr(VAETransformer(**STEPS).fit(small, checkpoint=tmp_path / "c"), "members_")
+
+
+def test_data_that_look_alike_are_told_apart(small, tmp_path, kill_at):
+    rng = np.random.default_rng(0)
+    big, other = (2**60 + rng.integers(0, 100, (120, 1)) for _ in range(2))
+    settings = STEPS | {"likelihoods": "gaussian"}
+    interrupted(VAETransformer(**settings), big, tmp_path / "a", kill_at, 20)
+    with pytest.raises(ValueError, match="its cells was"):
+        VAETransformer(**settings).fit(other, checkpoint=tmp_path / "a")
+    warm = VAETransformer(**STEPS | {"warm_start": True})
+    first, second = clone(warm).fit(small), clone(warm).fit(small + 1)
+    undo = kill_at(20)
+    with pytest.raises(Killed):
+        first.fit(small, checkpoint=tmp_path / "b")
+    undo()
+    with pytest.raises(ValueError, match="its model before was"):
+        second.fit(small, checkpoint=tmp_path / "b")
+    first.fit(small, checkpoint=tmp_path / "b")
+
+
+def test_another_generator_of_the_same_kind_goes_on(small, tmp_path, kill_at):
+    parameters = STEPS | {"random_state": np.random.RandomState(3)}
+    interrupted(VAETransformer(**parameters), small, tmp_path / "c", kill_at, 30)
+    parameters["random_state"] = np.random.RandomState(4)
+    resumed = VAETransformer(**parameters).fit(small, checkpoint=tmp_path / "c")
+    parameters["random_state"] = np.random.RandomState(3)
+    assert all(
+        map(np.array_equal, weights(resumed), weights(VAETransformer(**parameters).fit(small)))
+    )
