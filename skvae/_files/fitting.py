@@ -19,8 +19,9 @@ from .._estimators import (
     seed_from,
     undone_if_it_fails,
 )
+from .layouts import about_rows
 from .sample import sample_of, with_bar
-from .sources import about_rows, blocks_of
+from .sources import blocks_of
 
 __all__ = ["fit_files", "fit_sample"]
 

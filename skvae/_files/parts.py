@@ -100,7 +100,7 @@ def _files_of(path, folder, format_name):
     """Tables of a folder; of a file itself, whatever it is called."""
     if not os.path.isdir(path):
         return {path} - _beside({path}, folder)
-    files = {os.path.join(below, name) for below, _, names in os.walk(path) for name in names}
+    files = set(_walked(path))
     files -= _beside(files, folder)
     others = sorted(file for file in files if not _is_table(file, format_name))
     if others:
@@ -110,6 +110,18 @@ def _files_of(path, folder, format_name):
             stacklevel=4,
         )
     return files - set(others)
+
+
+def _walked(path):
+    """Yield all files below a folder, and below folders that links lead to, each once."""
+    seen = set()
+    for below, folders, names in os.walk(path, followlinks=True):
+        real = os.path.realpath(below)
+        if real in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        yield from (os.path.join(below, name) for name in names)
 
 
 def _beside(files, folder):

@@ -178,15 +178,15 @@ def _other_format(line):
 
 
 def _parquet_blocks(path, n_rows, texts, dialect):
-    # Its index of parts is at the file's end: a stream is read whole.
-    source = io.BytesIO(sys.stdin.buffer.read()) if path == STREAM else path
-    with parquet_file(source) as file:
+    with parquet_file(path) as file:
         for batch in file.iter_batches(n_rows):
             yield batch.to_pandas(integer_object_nulls=True)  # or a hole would round others
 
 
-def parquet_file(source):
+def parquet_file(path):
     """Arrow's reader of a file of Parquet."""
+    # Its index of parts is at the file's end: a stream is read whole.
+    source = io.BytesIO(sys.stdin.buffer.read()) if path == STREAM else path
     try:
         return parquet().ParquetFile(source)
     except (ValueError, OSError) as error:  # those of Arrow are such

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from .sources import frame_of, origins
+from .layouts import frame_of, origins
 
 __all__ = ["Sample", "sample_of", "with_bar"]
 

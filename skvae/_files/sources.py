@@ -1,116 +1,20 @@
 """Tables of any size as blocks of rows not yet read: lines of text, or batches of Arrow."""
 
 import csv
-import json
-import re
-from contextlib import contextmanager
+import os
 from itertools import chain, islice
-from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import Any, NamedTuple
 
 import numpy as np
-import pandas as pd
 
-from .formats import DIALECT, Dialect, format_of
+from .formats import DIALECT, format_of
+from .layouts import Batches, Block, Csv, JsonLines, about_rows, fields_of_any_size
 from .parts import keys_of, parts_of
-from .read import header_of, named_as_broken, parquet_file, read_table_file, text_of
+from .read import header_of, named_as_broken, parquet_file, text_of
 
-__all__ = ["Block", "about_rows", "blocks_of", "frame_of"]
+__all__ = ["blocks_of"]
 
 
 BLOCK_ROWS = 65_536
-
-
-class Csv(NamedTuple):
-    """Rows that are lines of CSV.
-
-    Attributes
-    ----------
-    header : str
-        First line of the file.
-    dialect : Dialect
-    """
-
-    header: str
-    dialect: Dialect
-
-    def read(self, parts):
-        """Table of the lines of some arrays, read as a file of them would be."""
-        lines = [self.header, *chain.from_iterable(parts)]
-        self._check_fields(lines)
-        with TemporaryDirectory() as folder:
-            path = Path(folder, "rows.csv")
-            with open(path, "w", encoding="utf-8", newline="") as file:
-                file.writelines(line.rstrip("\r\n") + "\n" for line in lines)
-            return read_table_file(str(path), "csv", (), self.dialect)
-
-    def _check_fields(self, lines):
-        """Raise for a row of more fields than the header."""
-        rows = csv.reader(lines, delimiter=self.dialect.separator)
-        n_names = len(next(rows))
-        for row, fields in enumerate(rows):
-            if len(fields) > n_names:
-                raise ValueError(
-                    f"there are {len(fields)} fields in row {row}, and {n_names} in the header"
-                )
-
-
-class JsonLines(NamedTuple):
-    """Rows that are lines of JSON."""
-
-    def read(self, parts):
-        """Table of the lines of some arrays."""
-        lines = enumerate(chain.from_iterable(parts))
-        return pd.DataFrame([_json_object(row, line) for row, line in lines])
-
-
-def _json_object(row, line):
-    try:
-        found = json.loads(line)
-    except (json.JSONDecodeError, RecursionError) as error:
-        raise ValueError(f"there is no JSON in row {row}: {error}") from error
-    if not isinstance(found, dict):
-        raise ValueError(f"there is no JSON object in row {row}")
-    return found
-
-
-class Batches(NamedTuple):
-    """Rows that Arrow has read."""
-
-    def read(self, parts):
-        """Table of the rows of some tables of Arrow."""
-        import pyarrow
-
-        table = pyarrow.concat_tables(parts, promote_options="permissive")
-        return table.to_pandas(integer_object_nulls=True)  # or a hole would round others
-
-
-class Block(NamedTuple):
-    """Rows of a source, beside each other.
-
-    Attributes
-    ----------
-    path : str
-        File that they are of, "" where the source is no file.
-    places : int ndarray of shape (n,)
-        Number of each row in the file, from 0.
-    layout : Csv, JsonLines or Batches
-        What they are read by: equal for rows that are read together.
-    rows : ndarray of str, or pyarrow.Table
-    keys : dict
-        Cells that the names of folders give to every row.
-    """
-
-    path: str
-    places: np.ndarray
-    layout: Any
-    rows: Any
-    keys: dict[str, Any]
-
-    def take(self, chosen):
-        """Give the block of some of its rows, by their positions."""
-        return self._replace(places=self.places[chosen], rows=self.rows.take(chosen))
 
 
 def blocks_of(source, format_name=None, dialect=DIALECT):
@@ -141,79 +45,45 @@ def blocks_of(source, format_name=None, dialect=DIALECT):
     if not isinstance(source, (list, tuple)):
         yield from _blocks("", Batches(), _streamed(source), {})
         return
+    parts = [part for each in source for part in parts_of(each, format_name)]
+    _check_once(parts)
     first = None
-    for part in chain.from_iterable(parts_of(each, format_name) for each in source):
+    for part, keys in zip(parts, _keys(parts), strict=True):
         with about_rows([part.path]), named_as_broken():
             opened = OPENED[format_of(part.path, format_name)](part.path, dialect)
             layout, kinds = next(opened)
             if kinds:
                 first = first or (part.path, kinds)
                 _check_columns(kinds, *first)
-            yield from _blocks(part.path, layout, opened, keys_of(part.name))
+            both = [name for name in keys if name in kinds]
+            if both:
+                raise ValueError(f"column {both[0]!r} is in the name of its folder, too")
+            yield from _blocks(part.path, layout, opened, keys)
 
 
-def frame_of(blocks):
-    """Read the rows of some blocks as one table, in their order.
-
-    Parameters
-    ----------
-    blocks : list of Block
-
-    Returns
-    -------
-    X : DataFrame
-
-    Raises
-    ------
-    ValueError
-        If a row cannot be read, whose file and number the message gives.
-    """
-    ends = np.cumsum([0, *(len(block.places) for block in blocks)])
-    frames = []
-    for layout in dict.fromkeys(block.layout for block in blocks):
-        own = [place for place, block in enumerate(blocks) if block.layout == layout]
-        members = [blocks[place] for place in own]
-        with about_rows(*origins(members)):
-            frame = layout.read([block.rows for block in members])
-        sizes = [len(block.places) for block in members]
-        for key in members[0].keys:
-            frame[key] = np.repeat(np.array([b.keys.get(key) for b in members], object), sizes)
-            frame[key] = frame[key].infer_objects()
-        index = np.concatenate([np.arange(ends[place], ends[place + 1]) for place in own])
-        frames.append(frame.set_axis(index))
-    # Not joined where there is but one: a copy less of all rows.
-    return frames[0] if len(frames) == 1 else pd.concat(frames).sort_index()
+def _check_once(parts):
+    """Raise for a file that is there more than once: its rows would count as often."""
+    seen = set()
+    for part in parts:
+        real = os.path.realpath(part.path)
+        if real in seen:
+            raise ValueError(f"{part.path} is there more than once. Leave it out the second time.")
+        seen.add(real)
 
 
-def origins(blocks):
-    """File and number of each row of some blocks; list of str, int ndarray."""
-    paths = [block.path for block in blocks for _ in block.places]
-    return paths, np.concatenate([block.places for block in blocks])
-
-
-@contextmanager
-def about_rows(paths, places=None):
-    """Name the file and the row in it, counted from 0, of an error about a row of a table.
-
-    Parameters
-    ----------
-    paths : list of str
-        File of each row; where it is but one, it is named in every error.
-    places : int ndarray, default=None
-        Number of each row in its file.
-    """
-    try:
-        yield
-    except (ValueError, TypeError, KeyError, OverflowError) as error:
-        message, found = str(error), set(paths)
-        named = re.search(r"\bin row (\d+)", message)
-        if named and places is not None and int(named[1]) < len(places):
-            row = int(named[1])
-            of_row = f"in row {places[row]} (counted from 0)"
-            message, found = message.replace(named[0], of_row, 1), {paths[row]}
-        if len(found) == 1 and found != {""}:
-            message = f"{found.pop()}: {message}"
-        raise ValueError(message) from error
+def _keys(parts):
+    """Cells that the names of folders give to the rows of each part; text where one is text."""
+    keys = [keys_of(part.name) for part in parts]
+    for part, own in zip(parts, keys, strict=True):
+        for name in {*keys[0]} ^ {*own}:
+            raise ValueError(
+                f"{part.path}: {name!r} is in the names of the folders of some files, not of all"
+            )
+    texts = {name for own in keys for name, cell in own.items() if isinstance(cell, str)}
+    return [
+        {n: str(cell) if n in texts and cell is not None else cell for n, cell in own.items()}
+        for own in keys
+    ]
 
 
 def _check_columns(kinds, path, first):
@@ -224,7 +94,9 @@ def _check_columns(kinds, path, first):
     for name, kind in kinds.items():
         if name not in first:
             raise ValueError(f"there is a column {name!r}, which {path} has not")
-        if None not in (kind, first[name]) and kind != first[name]:
+        if first[name] is None:
+            first[name] = kind
+        if kind not in (None, first[name]):
             raise ValueError(f"column {name!r} holds {kind} here, and {first[name]} in {path}")
 
 
@@ -257,7 +129,7 @@ def _opened_jsonl(path, dialect):
 def _opened_parquet(path, dialect):
     with parquet_file(path) as file:
         yield Batches(), {field.name: _kind(field.type) for field in file.schema_arrow}
-        yield from map(_as_table, file.iter_batches(BLOCK_ROWS))
+        yield from (_plain(_as_table(batch)) for batch in file.iter_batches(BLOCK_ROWS))
 
 
 OPENED = {"csv": _opened_csv, "jsonl": _opened_jsonl, "parquet": _opened_parquet}
@@ -265,14 +137,26 @@ OPENED = {"csv": _opened_csv, "jsonl": _opened_jsonl, "parquet": _opened_parquet
 
 def records(file, separator):
     """Yield the lines of each row of CSV: a quoted field may go over several; no blank ones."""
+    blank = " \t\r\n".replace(separator, "")
     for line in file:
-        if '"' in line:
-            lines = [line]
-            further = (lines.append(more) or more for more in file)
-            next(csv.reader(chain([line], further), delimiter=separator))
-            line = "".join(lines)
-        if line.strip():
-            yield line
+        row = _whole(line, file, separator) if '"' in line else line
+        if row.strip(blank):
+            yield row
+
+
+def _whole(line, file, separator):
+    """Join a line and those that its quoted fields go over."""
+    lines = [line]
+
+    def further():
+        for more in file:
+            lines.append(more)
+            yield more
+        raise ValueError("a quoted field of its last row does not end")
+
+    with fields_of_any_size():
+        next(csv.reader(chain([line], further()), delimiter=separator))
+    return "".join(lines)
 
 
 def _arrays(lines):
@@ -287,24 +171,41 @@ def _streamed(source):
     import pyarrow
 
     if hasattr(source, "collect_batches"):  # polars.LazyFrame
-        yield from (part.to_arrow() for part in source.collect_batches(maintain_order=True))
+        tables = (part.to_arrow() for part in source.collect_batches(maintain_order=True))
     elif hasattr(source, "__arrow_c_stream__"):
-        yield from map(_as_table, pyarrow.RecordBatchReader.from_stream(source))
+        tables = map(_as_table, pyarrow.RecordBatchReader.from_stream(source))
     elif hasattr(source, "to_batches"):  # pyarrow.dataset.Dataset
         options = {"batch_size": BLOCK_ROWS, "batch_readahead": 1, "fragment_readahead": 1}
-        yield from map(_as_table, source.to_batches(**options))
+        tables = map(_as_table, source.to_batches(**options))
     else:
         raise TypeError(
             "source must be a path, a list of paths, or what gives batches of Arrow: a "
             "pyarrow.dataset.Dataset, a polars.LazyFrame or a relation of DuckDB. Got an object of "
             f"type {type(source).__name__}."
         )
+    yield from map(_plain, tables)
 
 
 def _as_table(batch):
     import pyarrow
 
     return pyarrow.Table.from_batches([batch])
+
+
+def _plain(table):
+    """Table without dictionaries, which differ from part to part, and without decimals."""
+    import pyarrow
+    from pyarrow import types
+
+    for place, field in enumerate(table.schema):
+        dtype = field.type
+        if types.is_dictionary(dtype) and not dtype.ordered:
+            dtype = dtype.value_type
+        if types.is_decimal(dtype):
+            dtype = pyarrow.float64()
+        if dtype != field.type:
+            table = table.set_column(place, field.name, table.column(place).cast(dtype))
+    return table
 
 
 def _kind(dtype):

@@ -14,10 +14,12 @@ from scipy.stats import chisquare
 
 import skvae
 from skvae import VAEAnomalyDetector, VAETransformer
-from skvae._files import blocks_of, sample_of
+from skvae._estimators import as_random_state, seed_from
+from skvae._files import blocks_of, dialect_of, sample_of
 from skvae._files import sources as module
 
 FAST = SMALL | {"max_steps": 8}
+SEED = seed_from(as_random_state(FAST["random_state"]))  # of the rows that are drawn
 
 
 @pytest.fixture(scope="module")
@@ -239,3 +241,109 @@ def test_what_is_no_source_and_no_count(X):
         (name,) = settings
         with pytest.raises((TypeError, ValueError), match=name):
             skvae.fit_files(VAEAnomalyDetector(**FAST), pyarrow.Table.from_pandas(X), **settings)
+
+
+def drawn(source):
+    """All rows of a source, as they are drawn."""
+    return sample_of(blocks_of(source), 999, 0).X
+
+
+def test_names_of_folders_are_of_all_parts_and_of_one_kind(X, tmp_path):
+    for folder in ("w=7", "w=A1"):
+        (tmp_path / folder).mkdir()
+        X[["a"]].to_parquet(tmp_path / folder / "p.parquet")
+    assert set(drawn(tmp_path)["w"]) == {"7", "A1"}
+    X[["a"]].to_parquet(tmp_path / "p.parquet")
+    with pytest.raises(ValueError, match="'w' is in the names of the folders of some files"):
+        drawn(tmp_path)
+    (tmp_path / "p.parquet").unlink()
+    X[["a"]].assign(w=1).to_parquet(tmp_path / "w=7" / "p.parquet")
+    with pytest.raises(ValueError, match=r"w=7/p\.parquet: column 'w' is in the name of its fol"):
+        drawn(tmp_path)
+
+
+def test_digits_are_text_where_another_file_says_so(tmp_path):
+    (tmp_path / "0.csv").write_text("code,a\n007,1\n010,2\n")
+    (tmp_path / "1.csv").write_text("a,code\n3,100\n4,10\n")
+    assert set(drawn(tmp_path)["code"]) == {"007", "010", "100", "10"}
+    (tmp_path / "2.jsonl").write_text('{"a": 5, "code": 9}\n')
+    with pytest.raises(ValueError, match="column 'code' holds text in some files, and numbers"):
+        drawn(tmp_path)
+
+
+def test_levels_of_arrow_may_be_dictionaries_here_and_text_there(tmp_path):
+    X = pd.DataFrame({"w": list("xyzx"), "n": [1, 2, 3, 4]})
+    X.astype({"w": "category"}).to_parquet(tmp_path / "0.parquet")
+    X.to_parquet(tmp_path / "1.parquet")
+    assert list(drawn(tmp_path)["w"].value_counts().sort_index()) == [4, 2, 2]
+    X.assign(w=None).to_parquet(tmp_path / "0.parquet")  # a column without a type says nothing
+    X.assign(w=1.0).to_parquet(tmp_path / "2.parquet")
+    with pytest.raises(ValueError, match=r"2\.parquet: column 'w' holds numbers here, and text"):
+        drawn(tmp_path)
+
+
+def test_a_page_that_is_damaged_is_named(X, tmp_path):
+    folder = split(X, tmp_path / "X", ".parquet", 2)
+    content = bytearray((folder / "part-01.parquet").read_bytes())
+    content[20:400] = bytes(380)
+    (folder / "part-01.parquet").write_bytes(content)
+    with pytest.raises(ValueError, match=r"part-01\.parquet: "):
+        drawn(folder)
+
+
+def test_a_quoted_field_that_does_not_end_is_named(tmp_path):
+    (tmp_path / "0.csv").write_text('a,b\n1,x\n2,"un')
+    (tmp_path / "1.csv").write_text('a,b\n1,"y"\n')
+    with pytest.raises(ValueError, match=r"0\.csv: a quoted field of its last row does not end"):
+        drawn(tmp_path)
+
+
+@pytest.mark.parametrize("quote", ["", '"'])
+def test_fields_may_be_long(quote, tmp_path):
+    (tmp_path / "0.csv").write_text(f"a,b\n1,{quote}{'x' * 200_000}{quote}\n2,y\n")
+    assert len(drawn(tmp_path)) == 2
+
+
+def test_rows_of_separators_alone_are_rows(tmp_path):
+    (tmp_path / "0.csv").write_text("a\tb\n1\t2\n\t\n \n3\t4\n")
+    blocks = blocks_of(tmp_path / "0.csv", dialect=dialect_of("tab", "."))
+    assert len(sample_of(blocks, 9, 0).X) == 3
+
+
+def test_a_file_counts_once_and_links_are_followed(X, tmp_path):
+    folder = split(X, tmp_path / "X", ".csv", 2)
+    with pytest.raises(ValueError, match=r"part-00\.csv is there more than once"):
+        drawn([folder, folder / "part-00.csv"])
+    (tmp_path / "linked").mkdir()
+    (tmp_path / "linked" / "X").symlink_to(folder)
+    (folder / "round").symlink_to(tmp_path / "linked")
+    assert len(drawn(tmp_path / "linked")) == 300
+
+
+def test_what_is_wrong_is_said_before_rows_are_read(tmp_path):
+    labelled, unseeded = VAEAnomalyDetector(use_labels=True), VAEAnomalyDetector()
+    with pytest.raises(ValueError, match="fit_files takes no labels"):
+        skvae.fit_files(labelled, "none.csv")
+    with pytest.raises(ValueError, match=r"checkpoint needs an int for random_state.* Got None"):
+        skvae.fit_files(unseeded, "none.csv", checkpoint=tmp_path / "c")
+    with pytest.raises(TypeError, match=r"columns must be a list of names\. Got 'ab'"):
+        skvae.fit_files(unseeded, "none.csv", columns="ab")
+    with pytest.raises(FileNotFoundError, match="There is no folder"):
+        skvae.fit_files(
+            VAEAnomalyDetector(random_state=0), "none.csv", checkpoint=tmp_path / "none" / "c"
+        )
+    with pytest.raises(TypeError, match="Got an object of type VAEClassifier"):
+        skvae.fit_files(skvae.VAEClassifier(), "none.csv")
+
+
+def test_a_checkpoint_outlives_rows_that_cannot_calibrate(X, tmp_path):
+    n = len(X)
+    sizes = {"sample_rows": 200, "calibration_rows": 100}
+    bad = X[["a", "b"]].copy()
+    order = sample_of(blocks_of(pyarrow.table({"row": np.arange(n)})), n, SEED).X["row"]
+    bad.loc[order[0], "a"] = np.inf  # among those that calibrate
+    detector, rows = VAEAnomalyDetector(**FAST), pyarrow.Table.from_pandas(bad)
+    with pytest.raises(ValueError, match="contains infinity"):
+        skvae.fit_files(detector, rows, checkpoint=tmp_path / "c", **sizes)
+    assert (tmp_path / "c" / "skvae-fit.json").exists()
+    assert not hasattr(detector, "members_")
