@@ -12,6 +12,8 @@ from .trainee import tensors
 
 __all__ = ["Density", "by_chunk", "drawn"]
 
+_SEARCHED_ROWS = 128  # at a time, for which many codes are looked at
+
 CHUNK_ROWS = 16_384
 
 
@@ -121,6 +123,12 @@ def _params_drawn(model, rows, generator, strength=1.0):
     """Decode a draw from the posterior of each row; with the cells and which are observed."""
     x, observed = tensors(rows, "cpu", torch.float64)
     observed = observed.to(x.dtype)
-    q = model.search(x, observed, x[:0])
-    eps = torch.randn(q.mean.shape, generator=generator, dtype=torch.float64)
-    return model.decode(q.transport(strength * eps), x, observed), x, observed
+    shape = len(x), model.latent_dim
+    eps = strength * torch.randn(shape, generator=generator, dtype=torch.float64)
+    size = _SEARCHED_ROWS if model.posterior.searches else max(1, len(x))
+    parts = zip(x.split(size), observed.split(size), eps.split(size), strict=True)
+    params = [
+        model.decode(model.search(cells, seen, x[:0]).transport(noise), cells, seen)
+        for cells, seen, noise in parts
+    ]
+    return torch.cat(params), x, observed

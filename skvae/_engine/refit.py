@@ -32,6 +32,8 @@ def refit_encoder(model, rows, held_out, name, checkpoint, *, max_steps, generat
     **settings
         Of `Training`.
     """
+    for parameter in model.parameters():  # those of a prior that is new have none
+        parameter.grad = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
     parts = [*model.encoder.parameters(), *model.posterior.parameters()]
     if not parts:  # neither an encoder nor a head
         return

@@ -219,6 +219,9 @@ class BaseVAE(CallbackSupportMixin, State):
         training = rows.training(max(each.max_steps * each.batch_size for _, _, each in main))
         main = self._trainees(main, families, training.fitted, seeds.model)
         robust = self._trainees(robust, families, training.fitted, seeds.robust_model)
+        examples = tensors(training.fitted.take(slice(_REFERENCE_ROWS)), "cpu", torch.float64)
+        for each in [*main, *robust]:  # models at hand have seen other rows
+            each.model.likelihood.learn(*examples)
         self.draws_ = self._shared_draws(main, seeds)
         self.optimizers_ = []
         n_parts = sum(n_tasks(each.recipe.max_steps) for each in main) + len(robust)

@@ -152,8 +152,8 @@ class VAEClusterer(ClusterMixin, BaseVAE):
         return super()._architecture() | {"n_clusters": self.n_clusters}
 
     def _trainees(self, recipes, families, fitted, seed):
-        n = len(fitted.values)
-        if self.n_clusters != "auto" and self.n_clusters > n:
+        n, is_begun = len(fitted.values), self.__sklearn_is_fitted__()
+        if not is_begun and self.n_clusters != "auto" and self.n_clusters > n:
             raise ValueError(
                 f"n_clusters={self.n_clusters} needs as many rows to fit. Got {n}, those held out "
                 'not counted. Use fewer clusters, or "auto".'

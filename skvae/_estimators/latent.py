@@ -39,7 +39,9 @@ class LatentReport:
     kl, mutual_information, total_correlation, dimension_wise_kl, prior_dependence : float
         In nats per row: the KL divergence of the ELBO, and what it consists of. What the codes
         say of the row, how dependent their dimensions are, how far each dimension is from the
-        prior, and, for priors whose dimensions are not independent, how dependent those are.
+        prior, and, for priors whose dimensions are not independent, how dependent those are. The
+        last two are NaN, as is what is by dimension of them, where the prior has no density of one
+        dimension (``prior="vae"``).
     factors : DataFrame of shape (n_factors, 4) or None
         Of each known factor ``mig``, ``sap``, ``completeness`` and ``informativeness``.
     importance : DataFrame of shape (latent_dim, n_factors) or None

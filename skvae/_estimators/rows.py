@@ -155,7 +155,7 @@ class Rows(Queries):
         ------
         sklearn.exceptions.NotFittedError, ValueError, TypeError
             As `score_samples`, or if n is no integer of at least 1, strength no number of at least
-            0, or random_state no source of draws.
+            0 (1 where codes are bits), or random_state no source of draws.
 
         References
         ----------
@@ -174,6 +174,11 @@ class Rows(Queries):
         raw = self._read(X)
         integer(1).check("n", n, self)
         real(0, np.inf, "left").check("strength", strength, self)
+        if strength != 1 and self.model_.posterior.space != "real":
+            raise ValueError(
+                f"strength={strength!r}: the posterior has codes that are "
+                f"{self.model_.posterior.space}, which are drawn as they are. Leave it at 1."
+            )
         self._check("random_state", random_state)
         generator = torch.Generator().manual_seed(seed_from(as_random_state(random_state)))
         many, index = raw.take(np.tile(np.arange(len(raw.values)), n)), row_labels(X)

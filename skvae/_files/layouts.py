@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+import sys
 from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
@@ -24,6 +25,7 @@ __all__ = [
     "fields_of_any_size",
     "frame_of",
     "origins",
+    "release_memory",
 ]
 
 
@@ -172,6 +174,12 @@ def _mixed(frames):
             if cells.notna().any():
                 kinds.setdefault(name, set()).add(cells.dtype.kind in "biuf")
     return [name for name, found in kinds.items() if len(found) > 1]
+
+
+def release_memory():
+    """Give back what Arrow keeps of tables that are gone, where it has been used."""
+    if "pyarrow" in sys.modules:
+        sys.modules["pyarrow"].default_memory_pool().release_unused()
 
 
 def origins(blocks):

@@ -1,5 +1,6 @@
 """A uniform sample of the rows of a table of any size, in one pass and bounded memory."""
 
+from collections import deque
 from itertools import accumulate
 from typing import NamedTuple
 
@@ -7,7 +8,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from .layouts import frame_of, origins
+from .layouts import frame_of, origins, release_memory
 
 __all__ = ["Sample", "sample_of", "with_bar"]
 
@@ -65,13 +66,17 @@ def sample_of(blocks, n, seed):
     reservoir = _Reservoir(n, np.random.default_rng(seed))
     for block in blocks:
         reservoir.add(block)
-    if reservoir.n_rows == 0:
+    n_rows = reservoir.n_rows
+    if n_rows == 0:
         raise ValueError("There are no rows in the source.")
     keys, kept = reservoir.least()
     order = np.argsort(keys)
     paths, places = origins(kept)
-    X = frame_of(kept).take(order).reset_index(drop=True)
-    return Sample(X, [paths[row] for row in order], places[order], reservoir.n_rows)
+    X = frame_of(kept)
+    del reservoir, kept, block  # or all rows drawn would be there three times
+    X = X.take(order).reset_index(drop=True)
+    release_memory()
+    return Sample(X, [paths[row] for row in order], places[order], n_rows)
 
 
 def with_bar(blocks, verbose):
@@ -100,13 +105,13 @@ class _Reservoir:
 
     def least(self):
         """Keep the rows of the least keys alone; return these, and their blocks."""
-        keys, blocks = np.concatenate(self._keys), self._blocks
+        keys, blocks = np.concatenate(self._keys), deque(self._blocks)
         if len(keys) > self._size:
             self._highest = np.partition(keys, self._size)[self._size]
         ends = list(accumulate(len(each) for each in self._keys))
         self._keys, self._blocks, self._n_kept = [], [], 0
-        for block, own in zip(blocks, np.split(keys, ends[:-1]), strict=True):
-            self._keep(own, block)
+        for own in np.split(keys, ends[:-1]):
+            self._keep(own, blocks.popleft())  # or all would be there twice
         return np.concatenate(self._keys), self._blocks
 
     def _keep(self, keys, block):

@@ -5,10 +5,13 @@ from numbers import Real
 
 import torch
 from torch.distributions import Distribution, Normal
+from torch.nn.functional import softplus
 
 from .priors import Prior
 
 __all__ = ["SpikeSlabPrior", "SpikedNormal"]
+
+_NOTHING = 80.0  # nats below which one density adds nothing to another
 
 
 class SpikedNormal(Distribution):
@@ -33,7 +36,9 @@ class SpikedNormal(Distribution):
         if self.on == 1:
             return slab
         spike = Normal(self.loc, self.spike, validate_args=False).log_prob(z)
-        return torch.logaddexp(spike + math.log1p(-self.on), slab)
+        # Not logaddexp, whose second derivative is no number where the two are far apart.
+        more = (spike + math.log1p(-self.on) - slab).clamp_min(-_NOTHING)
+        return slab + softplus(more)
 
     def log_prob(self, z):
         """Log density of each z, in nats; (..., latent_dim) -> (...)."""

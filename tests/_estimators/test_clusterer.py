@@ -174,3 +174,16 @@ def test_grid_search_without_labels_finds_the_number_of_clusters(mixed):
     X = mixed[0][["size", "weight"]].dropna().astype(float)
     search = GridSearchCV(VAEClusterer(**LONG), {"n_clusters": [1, 2]}, cv=2, refit=False).fit(X)
     assert search.best_params_ == {"n_clusters": 2}
+
+
+@pytest.mark.parametrize("settings", [{"beta": 0.5}, {"beta": 0.0, "divergence": "kernel_stein"}])
+def test_losers_of_the_race_may_be_refitted(settings):
+    X = np.random.default_rng(0).normal(size=(80, 3))
+    clusterer = VAEClusterer(n_clusters=3, max_steps=20, random_state=0, **settings).fit(X)
+    assert np.isfinite(clusterer.score_samples(X)).all()
+
+
+def test_a_block_may_have_fewer_rows_than_there_are_clusters():
+    X = np.random.default_rng(0).normal(size=(60, 3))
+    clusterer = VAEClusterer(n_clusters=3, max_steps=10, random_state=0).partial_fit(X)
+    assert clusterer.partial_fit(X[:1]).n_clusters_ == 3

@@ -178,3 +178,10 @@ def test_causes_that_are_on_or_off_are_found():
     assert model.score(X[500:]) > plain.score(X[500:]) + 0.5
     drawn = model.sample(2_000, random_state=0)
     np.testing.assert_allclose(drawn.mean(0), X.mean(0), atol=0.5)
+
+
+def test_states_are_drawn_as_they_are(table):
+    model = VAETransformer(posterior="binary", prior="bernoulli", latent_dim=3, **SMALL).fit(table)
+    with pytest.raises(ValueError, match=r"strength=2\.0: the posterior has codes that are bits"):
+        model.augment(table[:2], strength=2.0)
+    assert model.augment(table[:300], random_state=0).shape == (300, 5)

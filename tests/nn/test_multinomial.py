@@ -5,6 +5,7 @@ import pytest
 import torch
 from scipy import stats
 
+from skvae import VAETransformer
 from skvae._table import Column
 from skvae.nn import JointLikelihood, Multinomial
 
@@ -131,3 +132,21 @@ def test_holes_are_drawn_as_they_are_guessed(joint, rows, generator):
     errors = draws.std(0) / len(draws) ** 0.5
     assert ((draws.mean(0) - oracle.mean[0]).abs() < 5 * errors)[holes].all()
     np.testing.assert_allclose(draws.var(0)[holes], oracle.variance[0][holes], rtol=0.1)
+
+
+def test_sums_are_those_of_the_rows_fitted_last():
+    counts = np.random.default_rng(0).poisson(3.0, (100, 3)).astype(float)
+    settings = {
+        "likelihoods": "multinomial",
+        "max_steps": 5,
+        "random_state": 0,
+        "members": ["plain"],
+    }
+    model = VAETransformer(**settings, warm_start=True).fit(counts)
+    means = [
+        model.fit(20 * counts).sample(300, random_state=0).sum(1).mean(),
+        20 * counts.sum(1).mean(),
+    ]
+    assert means[0] == pytest.approx(means[1], rel=0.1)
+    nothing = VAETransformer(**settings).fit(np.zeros((50, 3)))
+    assert (nothing.sample(20, random_state=0) == 0).all()

@@ -43,3 +43,11 @@ def test_so_many_dimensions_of_draws_are_on(generator):
 def test_no_probability_is_refused(on, generator):
     with pytest.raises(ValueError, match=r"on must be a float in the range \(0, 1\]\. Got"):
         build(generator, on=on)
+
+
+def test_second_derivatives_are_numbers_far_out():
+    prior = SpikeSlabPrior(1, torch.zeros(1, 1), generator=torch.Generator())
+    z = torch.tensor([[0.0], [0.2], [1.4], [30.0]], requires_grad=True)
+    (slope,) = torch.autograd.grad(prior(None).log_prob(z).sum(), z, create_graph=True)
+    (curvature,) = torch.autograd.grad(slope.sum(), z)
+    assert curvature.isfinite().all()

@@ -56,6 +56,8 @@ class Multinomial(Poisson):
         rate = rate / observed.sum(0).clamp_min(1)  # of each column
         known = observed @ rate
         is_known = known > 0
+        if observed.any() and not is_known.any():
+            self.totals.zero_()
         if is_known.any():
             # Of holes as many as of the others, by the columns' means.
             totals = counts.sum(-1)[is_known] * (rate.sum() / known[is_known])
