@@ -43,9 +43,10 @@ REAL_POSTERIORS, REAL_PRIORS = (
     [name for name, part in parts.items() if part.space == "real"] for parts in (POSTERIORS, PRIORS)
 )
 WITH_HEADS = [name for name in REAL_POSTERIORS if not POSTERIORS[name].searches]
+HEADED = [(name, "vamp" if name == "full" else "mixture") for name in WITH_HEADS[1:]]
 COMBINATIONS = [
     *itertools.product(("gaussian", "mixed"), ["diagonal"], REAL_PRIORS),
-    *itertools.product(("gaussian", "mixed"), WITH_HEADS[1:], ["vamp"]),
+    *((name, *part) for name in ("gaussian", "mixed") for part in HEADED),
     ("gaussian", "refined", "standard_normal"),
     ("mixed", "binary", "bernoulli"),
     *((name, "diagonal", "vamp") for name in LIKELIHOODS if name != "gaussian"),
