@@ -528,6 +528,7 @@ def clusters_section():
     seeds = frame.groupby("table", sort=False)["seed"].nunique()
     of_tables = frame.groupby("table", sort=False)[["rows", "classes"]].first().T
     of_tables.loc["seeds"] = seeds
+    of_tables = of_tables.astype(object)
     of_tables.loc['clusters found by "auto"'] = found
     fits = seconds.map("{:.1f}".format)
     return (
