@@ -107,7 +107,7 @@ class VAEClusterer(ClusterMixin, BaseVAE):
 
         Returns
         -------
-        proba : ndarray of shape (n_samples, n_clusters_)
+        proba : ndarray of shape (n_samples, n_clusters)
             E_q[p(k | z)]: the mean over draws of the row's code.
 
         Raises
