@@ -717,7 +717,7 @@ def data_size_section():
         "fitted.\n\n"
         "![AUROC and nats against the number of rows](data_size.png)\n"
     )
-    measures = {"auroc": "AUROC", "average_precision": "AP", "nats": "nats", "fit_seconds": "fit s"}
+    measures = {"auroc": "AUROC", "average_precision": "AP", "nats": "nats"}
     for table, part in frame.groupby("table", sort=False):
         means = part.groupby(["fitted_rows", "budget"], sort=True)[list(measures)].mean()
         means.index = [f"{rows:,}, {budget}" for rows, budget in means.index]
