@@ -131,7 +131,7 @@ def test_tables_of_every_mix_of_dtypes(tmp_path_factory, table, missing, n_conte
 
 @pytest.mark.slow
 @seed(1)
-@campaign(long_run(60))
+@campaign(long_run(40))
 @given(*CASES)
 def test_many_tables_of_every_mix_of_dtypes(tmp_path_factory, table, missing, n_context, by_group):
     with warnings.catch_warnings():

@@ -164,7 +164,7 @@ def fit_and_score(rows, n):
         VAEAnomalyDetector(**FAST).fit(rows).score_samples(rows)
 
 
-@pytest.mark.parametrize("n", [10, pytest.param(long_run(60), marks=slow)])
+@pytest.mark.parametrize("n", [10, pytest.param(long_run(40), marks=slow)])
 def test_fits_leave_nothing_behind(n, rows):
     fit_and_score(rows, 5)
     counts, mebibytes = resources()

@@ -26,7 +26,8 @@ def log_marginal(model, X):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("posterior", REAL_POSTERIORS)
+# Of "flow" the expectation over a few draws is not exact.
+@pytest.mark.parametrize("posterior", [name for name in REAL_POSTERIORS if name != "flow"])
 @pytest.mark.parametrize(("noise", "oracle"), [(UNEQUAL, FactorAnalysis), (0.6, PCA)])
 def test_linear_model_scores_fresh_rows_as_factor_analysis_does(noise, oracle, posterior):
     X, fresh = np.split(factor_table(noise, 10_000), 2)

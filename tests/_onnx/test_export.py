@@ -104,7 +104,7 @@ def test_every_part_exports_for_any_number_of_rows(everything, tmp_path, params)
     unseen.loc[0, ["categorical", "size"]] = ["new", None]
     unseen.loc[1:3, "ordinal"] = [2.25, 9.0, 0.0]
     unseen.loc[4, "gaussian"] = 1e200
-    for X in (unseen, unseen[:1], pd.concat([unseen] * 20)):
+    for X in (unseen, unseen[:1], pd.concat([unseen] * 5)):
         values = graph_values(path, X)
         assert list(values) == ["score_samples", "decision_function", "predict", "p_values"]
         assert_same(values, detector, X)
