@@ -28,6 +28,7 @@ def check(scores, scorer, keyed):
     pd.testing.assert_frame_equal(scores, expected, check_exact=True, check_dtype=False)
 
 
+@pytest.mark.filterwarnings("ignore")  # what Dask asks of pandas
 @pytest.mark.parametrize("scheduler", ["threads", "synchronous"])
 def test_dask_scores_partitions(parts, scorer, keyed, scheduler):
     dd = pytest.importorskip("dask.dataframe", reason="needs Dask")
