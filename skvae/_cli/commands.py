@@ -17,11 +17,10 @@ from .._files import (
     blocks_of,
     check_output,
     dialect_of,
+    drawn,
     fit_sample,
     is_many,
     parts_of,
-    sample_of,
-    with_bar,
 )
 from .._scoring import (
     Source,
@@ -73,8 +72,7 @@ def fit(
         check_output(output, _paths(tables, input_format))
         blocks = blocks_of(tables, input_format, dialect_of(separator, decimal))
         n = sample_rows or _SAMPLE_ROWS
-        sample = sample_of(with_bar(blocks, detector.verbose), n + n // 10, seed)
-        n_calibrating = len(sample.X) // 11
+        sample, n_calibrating = drawn(detector, blocks, n, n // 10)
     exclude = named(exclude, sample.X.columns)
     if context:
         detector.set_params(context=named(context, sample.X.columns))

@@ -23,7 +23,7 @@ from .layouts import about_rows
 from .sample import sample_of, with_bar
 from .sources import blocks_of
 
-__all__ = ["fit_files", "fit_sample"]
+__all__ = ["drawn", "fit_files", "fit_sample"]
 
 Estimator = TypeVar("Estimator", VAEAnomalyDetector, VAEClusterer, VAETransformer)
 
@@ -100,16 +100,35 @@ def fit_files(
     150
     """
     _check(estimator, columns, sample_rows, calibration_rows, checkpoint)
-    n = calibration_rows if _calibrates(estimator, calibration_rows) else 0
-    blocks = with_bar(blocks_of(source), estimator.verbose)
-    seed = seed_from(as_random_state(estimator.random_state))
-    sample = sample_of(blocks, sample_rows + n, seed)
+    sample, n = drawn(estimator, blocks_of(source), sample_rows, calibration_rows)
     if columns is not None:
         missing = [name for name in columns if name not in sample.X]
         if missing:
             raise ValueError(f"columns: there is no column {missing[0]!r} in the source.")
         sample = sample._replace(X=sample.X[list(columns)])
-    return fit_sample(estimator, sample, n * len(sample.X) // (sample_rows + n), checkpoint)
+    return fit_sample(estimator, sample, n, checkpoint)
+
+
+def drawn(estimator, blocks, sample_rows, calibration_rows):
+    """Draw rows to fit, and others to calibrate by where these calibrate.
+
+    Parameters
+    ----------
+    estimator : VAEAnomalyDetector, VAEClusterer or VAETransformer
+        Its `random_state` decides on the rows.
+    blocks : iterable of Block
+    sample_rows, calibration_rows : int
+
+    Returns
+    -------
+    sample : Sample
+    n_calibrating : int
+        How many of its first rows are to calibrate; of a smaller source the same share.
+    """
+    n = calibration_rows if _calibrates(estimator, calibration_rows) else 0
+    seed = seed_from(as_random_state(estimator.random_state))
+    sample = sample_of(with_bar(blocks, estimator.verbose), sample_rows + n, seed)
+    return sample, n * len(sample.X) // (sample_rows + n)
 
 
 def _check(estimator, columns, sample_rows, calibration_rows, checkpoint):

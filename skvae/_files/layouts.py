@@ -217,6 +217,7 @@ def about_rows(paths, places=None):
 
 @contextmanager
 def fields_of_any_size():
+    """Let fields of CSV be as long as they are; the limit is one of the whole process."""
     before = csv.field_size_limit(2**31 - 1)
     try:
         yield

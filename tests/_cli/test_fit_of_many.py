@@ -39,10 +39,19 @@ def test_a_folder_and_its_files_give_one_model(folder, tmp_path, frame, capsys):
     assert np.array_equal(scores[0], scores[2])
 
 
+def test_python_draws_the_same_rows(folder, tmp_path, frame):
+    run("fit", folder, "-o", tmp_path / "a", *QUICK, "--sample-rows", 200, "--seed", 3)
+    detector = skvae.VAEAnomalyDetector(max_steps=30, hidden_layer_sizes=[16], random_state=3)
+    skvae.fit_files(detector, folder, sample_rows=200, calibration_rows=20)
+    scores = skvae.load(tmp_path / "a").score_samples(frame)
+    assert np.array_equal(scores, detector.score_samples(frame))
+
+
 def test_standard_input_may_be_sampled(folder, tmp_path, monkeypatch, capsys):
     with open(folder / "0.csv") as file:
         monkeypatch.setattr("sys.stdin", file)
-        assert run("fit", "-", "-o", tmp_path / "a", *QUICK, "--sample-rows", 60) == 0
+        options = [*QUICK, "--sample-rows", 60, "--set", "false_alarm_rate=0.2"]
+        assert run("fit", "-", "-o", tmp_path / "a", *options) == 0
     assert "66 of 134 rows" in capsys.readouterr().err
 
 
