@@ -37,6 +37,7 @@ left.legend()
 pd.crosstab(clusterer.labels_, X["road"].fillna("missing")).plot.bar(
     stacked=True, ax=right, xlabel="cluster", ylabel="rows", rot=0
 )
+right.legend(title="road", loc="upper left", bbox_to_anchor=(1, 1))  # beside the bars
 
 # %%
 # The fewer cells are known, the less sure is the cluster.
