@@ -32,7 +32,7 @@ SIZES = {
 NAMES = ["plain", "dense", "cautious"]
 # What a fit calls, by part.
 PARTS = {
-    "reading and encoding": [(BaseVAE, "_read_to_fit"), (BaseVAE, "_encode_to_fit")],
+    "reading and encoding": [(BaseVAE, "_read_to_fit"), (BaseVAE, "_learn_to_encode")],
     "start": [(Recipe, "model")],
     "training": [(Training, "run")],
     "judging, within training": [(Monitor, "_judge")],

@@ -3,6 +3,7 @@
 import math
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 
 from ..nn import VAE
@@ -205,5 +206,6 @@ def at_rest(model):
 def tensors(table, device, dtype):
     """Values and observed cells of an encoded table as tensors of a type on a device."""
     farthest = 1e-4 * math.sqrt(torch.finfo(dtype).max)  # its square in small units is a number
-    values = torch.tensor(table.values.clip(-farthest, farthest), dtype=dtype, device=device)
-    return values, torch.tensor(table.observed, device=device)
+    values = torch.empty(table.values.shape, dtype=dtype)
+    np.clip(table.values, -farthest, farthest, out=values.numpy(), casting="same_kind")
+    return values.to(device), torch.tensor(table.observed, device=device)

@@ -3,32 +3,31 @@
 from copy import deepcopy
 from functools import partial
 from os import PathLike
-from typing import Any, NamedTuple, Self
+from typing import NamedTuple, Self
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
 
 from .._engine import (
-    EVALUATION_SIZE,
     ROBUST,
     Density,
     Trained,
     Trainee,
-    TrainingRows,
     at_rest,
+    by_chunk,
     candidate_recipes,
     check_convergence,
     draws,
     kept,
     robust_recipe,
     tensors,
-    unseen,
     untouched,
 )
-from .._table import EncodedTable, TableEncoder
+from .._table import TableEncoder
 from .device import scoring_device, training_device
 from .fingerprint import checkpoint_of
+from .fit_rows import FitRows
 from .holes import warn_of_columns, warn_of_empty_rows
 from .keys import warn_of_keys
 from .progress import CallbackSupportMixin, Progress, n_tasks, with_callbacks
@@ -37,7 +36,7 @@ from .race import race
 from .settings import check_settings, context_of, families_of, with_context
 from .state import State, undone_if_it_fails
 
-__all__ = ["BaseVAE", "FitRows"]
+__all__ = ["BaseVAE"]
 
 _FEWEST_ROWS_TO_HOLD_OUT = 20
 _REFERENCE_ROWS = 10_000  # of the training table, from which medians are taken
@@ -52,38 +51,6 @@ class _Seeds(NamedTuple):
     training: int
     robust_model: int
     robust_training: int
-
-
-class FitRows(NamedTuple):
-    """Rows of the table that is fitted, and what each is for.
-
-    Attributes
-    ----------
-    table : EncodedTable
-        All of them.
-    kept, held_out : int ndarray
-        Positions of those that the weights are fitted to, and that judge and calibrate.
-    anomalous : bool ndarray of shape (n,)
-        Known anomalies.
-    families : dict of str to class
-        Noise models by name.
-    X, y : array-like
-        As passed to `fit`; X is None where no further fits are made.
-    """
-
-    table: EncodedTable
-    kept: np.ndarray
-    held_out: np.ndarray
-    anomalous: np.ndarray
-    families: dict[str, type]
-    X: Any
-    y: Any
-
-    def training(self, n_most):
-        """Rows for a training that can visit so many: no more are looked at, or judge."""
-        places = self.kept[:n_most], self.held_out[:EVALUATION_SIZE], self.anomalous
-        fitted, judges, repelled = map(self.table.take, places)
-        return TrainingRows(fitted, judges.take(unseen(judges, fitted)), repelled)
 
 
 class BaseVAE(CallbackSupportMixin, State):
@@ -213,8 +180,8 @@ class BaseVAE(CallbackSupportMixin, State):
         held_out, kept = self._split(np.flatnonzero(~anomalous), random_state)
         seeds = self._seeds(random_state)
         # All rows are checked, but those held out have no part in the columns' units.
-        table, families = self._encode_to_fit(raw, kept)
-        rows = FitRows(table, kept, held_out, anomalous, families, X, y)
+        families = self._learn_to_encode(raw, kept)
+        rows = FitRows(raw, self.table_, kept, held_out, anomalous, families, X, y)
         main, robust = self._recipes(len(anomalous), len(kept), has_judges=len(held_out) > 0)
         training = rows.training(max(each.max_steps * each.batch_size for _, _, each in main))
         main = self._trainees(main, families, training.fitted, seeds.model)
@@ -249,8 +216,8 @@ class BaseVAE(CallbackSupportMixin, State):
         anomalous = self._known_anomalies(y, len(raw.values), fewest=0, fewest_others=1)
         seeds = self._seeds(as_random_state(self.random_state))
         kept = np.flatnonzero(~anomalous)
-        table, families = self._encode_to_fit(raw, kept)
-        rows = FitRows(table, kept, kept[:0], anomalous, families, None, None)
+        families = self._learn_to_encode(raw, kept)
+        rows = FitRows(raw, self.table_, kept, kept[:0], anomalous, families, None, None)
         main, robust = self._recipes(len(anomalous), len(kept), has_judges=False)
         training = rows.training(len(kept))
         trainees = self._trainees(main, families, training.fitted, seeds.model)
@@ -303,7 +270,9 @@ class BaseVAE(CallbackSupportMixin, State):
 
     def _continued(self, history, fitted):
         """History and steps with those of a training, in the columns' own units."""
-        shift = self.table_.log_jacobian(fitted.values).sum(axis=1).mean()
+        shift = by_chunk(
+            lambda part: self.table_.log_jacobian(part.values).sum(axis=1), fitted
+        ).mean()
         before, n_before = getattr(self, "history_", _NO_HISTORY), getattr(self, "n_steps_", 0)
         longer = {
             "step": before["step"] + [n_before + step for step in history["step"]],
@@ -317,13 +286,13 @@ class BaseVAE(CallbackSupportMixin, State):
         """Which of n rows y says are anomalies: none, for an estimator that ignores it."""
         return np.zeros(n, dtype=bool)
 
-    def _encode_to_fit(self, raw, kept):
-        """Encode a table; where nothing is fitted, learn how from some of its rows.
+    def _learn_to_encode(self, raw, kept):
+        """Learn how some rows of a table are encoded, where nothing is fitted.
 
         Returns
         -------
-        table : EncodedTable
         families : dict of str to class
+            Noise models by name.
         """
         families, names = families_of(self, raw)
         if not self.__sklearn_is_fitted__():
@@ -338,7 +307,7 @@ class BaseVAE(CallbackSupportMixin, State):
             warn_of_keys(raw, self.likelihoods)
             self.architecture_ = self._architecture()
         warn_of_empty_rows(self.table_, raw)
-        return self.table_.encode(raw), families
+        return families
 
     def _recipes(self, n_rows, n_fitted, has_judges):
         """Find the main recipes, of which one is kept, and the robust one if there is one.

@@ -4,7 +4,7 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
 
-from .._engine import CANDIDATES, by_chunk
+from .._engine import CANDIDATES
 from ..nn import LIKELIHOODS
 from .base import BaseVAE
 from .calibration import scores_by_fold, warn_of_calibration
@@ -47,11 +47,11 @@ class Calibrated(BaseVAE):
         if rows.X is not None and by_rate:
             warn_of_calibration(scores, apart, share)
         if offset is None:
-            known = rows.table.take(~rows.anomalous) if by_rate else rows.table
-            own = by_chunk(bound, known)
+            known = rows.raw.take(~rows.anomalous) if by_rate else rows.raw
+            own = self._over(known, bound)
             offset = float(np.quantile(own, share))
         warns = rows.X is not None
-        group_scores, group_offsets = self._groups(rows.table.take(places), scores, share, warns)
+        group_scores, group_offsets = self._groups(rows.take(places), scores, share, warns)
         return {
             "group_scores_": group_scores,
             "group_offsets_": group_offsets,
@@ -75,7 +75,7 @@ class Calibrated(BaseVAE):
         n_folds = (_FOLDS if too_small else None) if self.cv == "auto" else self.cv
         n_others = np.sum(~rows.anomalous)
         if rows.X is None or n_folds is None or n_others < 3:
-            return by_chunk(bound, rows.table.take(rows.held_out)), rows.held_out
+            return self._over(rows.raw.take(rows.held_out), bound), rows.held_out
         # A fold may lack what decides on a column's noise model.
         names = {column.name: column.likelihood for column in self.table_.columns_}
         likelihoods = {

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import ClusterMixin
 
-from .._engine import by_chunk, responsibilities, untouched
+from .._engine import responsibilities, untouched
 from ..nn import Prior
 from .base import BaseVAE
 from .checks import either, one_of, size
@@ -170,7 +170,7 @@ class VAEClusterer(ClusterMixin, BaseVAE):
     def _outcome(self, trained, training, rows):
         outcome = super()._outcome(trained, training, rows)
         model = outcome["model_"]
-        shares = by_chunk(lambda part: self._shares(model, part), rows.table)
+        shares = self._over(rows.raw, lambda part: self._shares(model, part))
         labels = shares.argmax(axis=1)
         n_clusters = shares.shape[1]
         if rows.X is not None and n_clusters > 1 and (labels == labels[0]).all():

@@ -1,6 +1,6 @@
 """Tables: a DataFrame or an array becomes numbers, a mask of observed cells, and back."""
 
-from .columns import Column, EncodedTable
+from .columns import Column, EncodedTable, RawTable
 from .domains import DOMAINS, FARTHEST, INVERSE_SINH, LOGARITHM
 from .encoder import TableEncoder
 from .frames import as_pandas, dtype_name, dtype_named
@@ -15,6 +15,7 @@ __all__ = [
     "LOGARITHM",
     "Column",
     "EncodedTable",
+    "RawTable",
     "TableEncoder",
     "as_pandas",
     "dtype_name",

@@ -1,5 +1,7 @@
 """Fitting: holes, extremes, small tables, members and bad input."""
 
+import tracemalloc
+
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -259,3 +261,16 @@ def test_a_column_without_a_name_is_refused_by_its_place(names):
     X = pd.DataFrame(np.random.default_rng(0).normal(size=(40, 2)), columns=names)
     with pytest.raises(ValueError, match=r"The column at [01] has no name\. .* X.rename"):
         VAEAnomalyDetector(**SMALL).fit(X)
+
+
+def test_a_fit_holds_little_beside_a_large_table():
+    X = np.random.default_rng(0).normal(size=(100_000, 20))
+    detector = VAEAnomalyDetector(**SMALL | {"max_steps": 5, "n_iter_no_change": None})
+    detector.fit(X[:1000])  # what is imported on the way
+    tracemalloc.start()
+    try:
+        detector.fit(X)
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most < 1.4 * X.nbytes
