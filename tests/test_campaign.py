@@ -121,7 +121,7 @@ CASES = (
 
 
 @seed(0)
-@campaign(80)
+@campaign(40)
 @given(*CASES)
 def test_tables_of_every_mix_of_dtypes(tmp_path_factory, table, missing, n_context, by_group):
     with warnings.catch_warnings():

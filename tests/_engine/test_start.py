@@ -1,5 +1,7 @@
 """Training starts at factor analysis, whose density a linear model has without any noise."""
 
+from functools import cache
+
 import numpy as np
 import pytest
 import torch
@@ -35,18 +37,24 @@ def linear_model(d, k, posterior, prior="standard_normal", seed=0):
     )
 
 
+@cache
+def table_and_log_density(d, k):
+    """Standardised rows, and their log density by a factor analysis of them."""
+    x = factor_table(d, k, 800)
+    x = (x - x.mean(0)) / x.std(0)
+    return x, FactorAnalysis(k, tol=1e-6, max_iter=3000).fit(x).score_samples(x)
+
+
 @pytest.mark.parametrize("posterior", REAL_POSTERIORS)
 @pytest.mark.parametrize(("d", "k"), [(6, 2), (9, 3), (70, 4)])
 def test_every_draw_gives_the_density_of_factor_analysis(d, k, posterior):
-    x = factor_table(d, k, 800)
-    x = (x - x.mean(0)) / x.std(0)
+    x, expected = table_and_log_density(d, k)
     model = linear_model(d, k, posterior)
     rows, seen = torch.tensor(x).float(), torch.ones(x.shape, dtype=torch.bool)
     start(model, rows, seen, 0.05, torch.Generator().manual_seed(0), 0)
     model = model.double()
     eps = 2 * torch.randn(5, 1, k, generator=torch.Generator().manual_seed(1)).double()
     terms = model(rows.double(), seen.double(), seen.double(), eps)
-    expected = FactorAnalysis(k, tol=1e-6, max_iter=3000).fit(x).score_samples(x)
     got = terms.log_weight().detach().numpy()
     np.testing.assert_allclose(
         got, np.broadcast_to(got[0], got.shape), atol=1e-3

@@ -94,8 +94,8 @@ def test_a_linear_model_gives_the_normal_density_given_the_context():
 
 def test_training_starts_at_least_squares_and_factor_analysis_of_the_rest():
     rng = np.random.default_rng(0)
-    context = rng.normal(size=(2_000, 2))
-    rows = factor_table(np.full(6, 0.6), 2_000) + context @ rng.normal(size=(2, 6))
+    context = rng.normal(size=(800, 2))
+    rows = factor_table(np.full(6, 0.6), 800) + context @ rng.normal(size=(2, 6))
     rows /= rows.std(axis=0)
     regression = LinearRegression().fit(context, rows)
     rest, effects = given(rows, context)

@@ -131,6 +131,7 @@ def test_grid_search_without_labels_finds_the_rank(estimator):
     rng = np.random.default_rng(0)
     X = rng.normal(size=(600, 3)) @ rng.normal(size=(3, 6)) + 0.3 * rng.normal(size=(600, 6))
     model = estimator(
+        members=["plain"],
         hidden_layer_sizes=(16,),
         max_steps=100,
         learning_rate_init=0.03,

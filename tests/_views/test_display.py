@@ -61,13 +61,16 @@ FROM_ESTIMATOR = {
 }
 
 
-@pytest.mark.parametrize("container", [pd.DataFrame, pd.DataFrame.to_numpy, pl.from_pandas])
+@pytest.fixture(scope="module", params=[pd.DataFrame, pd.DataFrame.to_numpy, pl.from_pandas])
+def fitted_to_a_container(wine, request):
+    X = request.param(wine)
+    return *(e(**SMALL).fit(X) for e in (VAEAnomalyDetector, VAETransformer)), X
+
+
 @pytest.mark.parametrize("create", FROM_ESTIMATOR.values(), ids=FROM_ESTIMATOR)
-def test_display_draws_into_the_axes_given(wine, create, container):
-    X = container(wine)
-    estimators = [e(**SMALL).fit(X) for e in (VAEAnomalyDetector, VAETransformer)]
+def test_display_draws_into_the_axes_given(create, fitted_to_a_container):
     _, ax = plt.subplots()
-    display = create(*estimators, X, ax)
+    display = create(*fitted_to_a_container, ax)
     assert display.ax_ is ax
     assert display.figure_ is ax.figure
     assert ax.get_xlabel() or ax.get_ylabel()
