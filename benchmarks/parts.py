@@ -1,4 +1,4 @@
-"""What each posterior and prior gives and costs, beside the defaults.
+"""What each posterior, prior and critic gives and costs, beside the defaults.
 
 Every eighth table by name of both collections, novelty split; each part in the place of the
 default's, all else as it is. Measured are held-out nats of normal rows, the median of their gain
@@ -28,6 +28,8 @@ PARTS = {
     'prior="spike_slab"': {"prior": "spike_slab"},
     'prior="vae"': {"prior": "vae"},
     'posterior="binary", prior="bernoulli"': {"posterior": "binary", "prior": "bernoulli"},
+    'divergence="adversarial"': {"divergence": "adversarial"},
+    'divergence="rows_adversarial"': {"divergence": "rows_adversarial"},
 }
 EVERY = 8
 

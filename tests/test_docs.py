@@ -25,7 +25,7 @@ def test_code_shown_equals_the_source(name, code):
 
 
 def test_each_family_is_shown():
-    assert len(SHOWN) == 5
+    assert len(SHOWN) == 6
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -8,7 +8,7 @@ from .members import Member, as_frame, chosen, kept, unseen
 from .monitor import EVALUATION_SIZE, check_convergence
 from .plain import Reader, Writer
 from .recipe import CANDIDATES, ROBUST, SETTINGS, Recipe, candidate_recipes, robust_recipe
-from .score import draws, latent_moments, reconstruct
+from .score import draws, latent_moments, reconstruct, verdicts
 from .surroundings import untouched
 from .threads import one_thread
 from .trainee import Trained, Trainee, TrainingRows, at_rest, tensors
@@ -47,4 +47,5 @@ __all__ = [
     "traverse",
     "unseen",
     "untouched",
+    "verdicts",
 ]

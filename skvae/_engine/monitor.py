@@ -6,9 +6,9 @@ import warnings
 import torch
 from sklearn.exceptions import ConvergenceWarning
 
-from ..nn import Elbo
+from ..nn import Batch, Elbo
 from .kernel import kernel_for
-from .step import HIDDEN_CELLS, distance
+from .step import HIDDEN_CELLS
 
 __all__ = [
     "EVALUATION_SIZE",
@@ -215,8 +215,16 @@ class Monitor:
             return elbo, elbo
         # The same draws from the prior each time.
         generator = torch.Generator(self._x.device).manual_seed(0)
-        far = distance(self._model, self._objective, terms.z, generator)
+        far = self._distance(visible, terms.z, generator)
         return elbo, -float(self._objective.loss(terms, far))
+
+    def _distance(self, visible, z, generator):
+        """Divergence of the first draws from the model, by what stays the same all along."""
+        if self._objective.divergence is None:
+            return 0.0
+        rows = torch.arange(len(z), device=z.device) % len(self._x)
+        parts = (part.index_select(0, rows) for part in (self._x, self._observed, visible))
+        return self._objective.divergence.judged(Batch(*parts, z), self._model, generator)
 
     def _terms(self, visible):
         if self._kernel is None:

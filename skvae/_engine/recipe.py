@@ -178,13 +178,19 @@ class Recipe(NamedTuple):
 
     def objective(self):
         """Say what training lowers."""
+        divergence = as_divergence(DIVERGENCES.get(self.divergence, self.divergence))
         return Objective(
             beta=self.beta,
             capacity=self.capacity,
-            divergence=as_divergence(DIVERGENCES.get(self.divergence, self.divergence)),
+            divergence=_heard(divergence, self.divergence_weight),
             divergence_weight=self.divergence_weight,
             trimming=self.trimming,
         )
+
+
+def _heard(divergence, weight):
+    """Divergence, or None for a critic of weight 0: there is nothing for it to learn."""
+    return None if weight == 0 and divergence is not None and divergence.has_weights else divergence
 
 
 # Fields that say how a model is trained, not how it is built.

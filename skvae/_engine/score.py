@@ -21,7 +21,14 @@ from scipy.stats import qmc
 from .blocks import blockwise, by_model, passes
 from .kernel import kernel_for
 
-__all__ = ["draws", "elbo_terms", "importance_bound", "latent_moments", "reconstruct"]
+__all__ = [
+    "draws",
+    "elbo_terms",
+    "importance_bound",
+    "latent_moments",
+    "reconstruct",
+    "verdicts",
+]
 
 
 _BLOCK_ROWS = 64
@@ -167,6 +174,16 @@ def latent_moments(model, x, observed, device, moment):
 
     def of_block(model, p, block, seen, noise):
         return getattr(model.search(block, seen, noise), moment)
+
+    return by_model(of_block, model, x, observed, np.empty(0), device)
+
+
+def verdicts(model, critic, x, observed, device):
+    """Logits that a critic, in float64 on the CPU, gives rows; ndarray of shape (n,)."""
+    critic = deepcopy(critic).to(device)
+
+    def of_block(model, p, block, seen, noise):
+        return critic(critic.shown(model, block, seen))
 
     return by_model(of_block, model, x, observed, np.empty(0), device)
 

@@ -6,9 +6,10 @@ from functools import partial
 import torch
 from torch.nn.functional import softplus
 
+from ..nn import Batch
 from .kernel import kernel_for
 
-__all__ = ["AdamW", "distance", "gradient_of", "update"]
+__all__ = ["AdamW", "Duel", "distance", "gradient_of", "optimizer_of", "update"]
 
 
 HIDDEN_CELLS = 0.5  # largest share of cells hidden in such a row
@@ -16,6 +17,7 @@ REPELLED_ROWS = 64  # known anomalies in a step, drawn with replacement
 REPELLED_BY = 3.0  # nats below the median where one may rest, times the root of the columns
 FARTHEST_REPELLED = 1e4  # units from a column's centre; cells beyond are moved there
 WEIGHT_DECAY = 1e-4
+CRITIC_RATE = 4.0  # learning rate of a critic, times that of the model
 GRADIENT_NORM = 10.0  # bound on the gradient's norm, times the root of the columns
 
 
@@ -71,14 +73,19 @@ class AdamW:
 
     @torch.no_grad()
     def step(self, learning_rate, largest_norm):
-        """Move the weights by their gradient, which is shortened to a norm if it is longer.
+        """Move the weights by their gradient, which is shortened to a norm if it is longer."""
+        self.state["n_steps"] += 1
+        self._move(slice(None), learning_rate, largest_norm)
+
+    def _move(self, part, learning_rate, largest_norm):
+        """Take the step of a part of the weights.
 
         The fused step is called as such: ``torch.optim`` imports torch's compiler, a second long.
         """
         mean, square, n_steps = self.state.values()
-        n_steps += 1
+        gradient = self._gradient[part]
         torch._fused_adamw_(
-            *([self.weights], [self._gradient], [mean], [square], [], [n_steps]),
+            *([self.weights[part]], [gradient], [mean[part]], [square[part]], [], [n_steps]),
             lr=learning_rate,
             beta1=0.9,
             beta2=0.999,
@@ -86,8 +93,46 @@ class AdamW:
             eps=1e-8,
             amsgrad=False,
             maximize=False,
-            grad_scale=(self._gradient.norm() / largest_norm).clamp_min_(1.0).float(),
+            grad_scale=(gradient.norm() / largest_norm).clamp_min_(1.0).float(),
         )
+
+
+class Duel(AdamW):
+    """AdamW of a model and of its critic: one vector and one state, two gradients and two rates.
+
+    Parameters
+    ----------
+    parameters : iterable of Parameter
+        Of the model.
+    critic : Critic
+        With layers.
+
+    References
+    ----------
+    Heusel et al., "GANs Trained by a Two Time-Scale Update Rule Converge to a Local Nash
+    Equilibrium", 2017, arXiv:1706.08500.
+    """
+
+    def __init__(self, parameters, critic):
+        parameters = list(parameters)
+        super().__init__([*parameters, *critic.parameters()])
+        n_weights = sum(parameter.numel() for parameter in parameters)
+        self._of_model, self._of_critic = slice(n_weights), slice(n_weights, None)
+        self._critic = critic
+
+    @torch.no_grad()
+    def step(self, learning_rate, largest_norm):
+        """Move the weights of both, each by their own gradient; the critic keeps its bound."""
+        self.state["n_steps"] += 1
+        self._move(self._of_model, learning_rate, largest_norm)
+        self._move(self._of_critic, CRITIC_RATE * learning_rate, largest_norm)
+        self._critic.bound()
+
+
+def optimizer_of(parameters, objective):
+    """Choose how weights of a model are moved: alone, or beside those of a critic."""
+    critic = objective.critic
+    return AdamW(parameters) if critic is None else Duel(parameters, critic)
 
 
 def update(optimizer, gradient, batch, objective, *, learning_rate, hidden_rows):
@@ -145,20 +190,24 @@ def _written_out(kernel, generator, x, observed, objective, hidden_rows):
 
 
 def _by_autograd(model, repelled, generator, x, observed, objective, hidden_rows):
-    terms = model(x, *noise(model, x, observed, hidden_rows, generator))
+    observed, visible, eps = noise(model, x, observed, hidden_rows, generator)
+    terms = model(x, observed, visible, eps)
     elbo = terms.log_weight().detach()
-    loss = objective.loss(terms, distance(model, objective, terms.z, generator))
+    batch = Batch(x, observed, visible, terms.z)
+    loss = objective.loss(terms, distance(model, objective, batch, generator))
     if repelled is not None:
         loss = loss + repulsion(model, *repelled, elbo, hidden_rows, generator)
     loss.backward()
+    if objective.divergence is not None:
+        objective.divergence.learn(batch, model, generator)
     return elbo
 
 
-def distance(model, objective, z, generator):
-    """Divergence of an objective of draws of z from the prior of a model; 0 where it has none."""
+def distance(model, objective, batch, generator):
+    """Divergence of an objective between a batch and a model; 0 where it has none."""
     if objective.divergence is None:
         return 0.0
-    return objective.divergence(z, model, generator)
+    return objective.divergence.of_batch(batch, model, generator)
 
 
 def noise(model, x, observed, hidden_rows, generator):

@@ -9,7 +9,7 @@ import torch
 from ..nn import VAE
 from .clusters import begin_at_clusters
 from .recipe import Recipe
-from .refit import refit_encoder
+from .refit import refit_encoder, spoilt
 from .step import AdamW
 from .training import Training, pass_over
 
@@ -53,12 +53,15 @@ class Trainee(NamedTuple):
     settings : dict
     recipe : Recipe
     model : VAE
+    critic : Critic or None
+        That the training before left, where one goes on.
     """
 
     name: str
     settings: dict[str, Any]
     recipe: Recipe
     model: VAE
+    critic: Any = None
 
     def begin(self, rows, seed, verbose=0):
         """Make a training of the model, in place, that has taken no step yet.
@@ -117,21 +120,24 @@ class Trainee(NamedTuple):
         trained : Trained
         """
         training.end()
-        recipe, device = self.recipe, rows.fitted[0].device
+        recipe, device, critic = self.recipe, rows.fitted[0].device, training.critic
         if recipe.n_clusters is not None:
             self._begin_at_clusters(rows, seed)
             if training.is_complete:
-                self._go_on_at_clusters(rows, seed, checkpoint)
-        if not (recipe.objective().is_elbo() or training.is_interrupted):
+                critic = self._go_on_at_clusters(rows, seed, checkpoint, critic)
+        objective = recipe.objective()
+        if not (objective.is_elbo() or training.is_interrupted):
             refit_encoder(
                 *(self.model, rows.fitted, rows.judges, f"{self.name} refit", checkpoint),
+                weights=spoilt(self.model, objective),
                 max_steps=recipe.max_steps,
                 batch_size=recipe.batch_size,
                 learning_rate=recipe.learning_rate_init,
                 hidden_rows=recipe.hidden_rows,
                 generator=torch.Generator(device).manual_seed(seed + 1),
             )
-        return Trained(*self, training.history, training.is_complete)
+        trained = self._replace(critic=critic)
+        return Trained(*trained, training.history, training.is_complete)
 
     def pass_over(self, rows, seed, state):
         """Train the model in place by one pass over the fitted rows.
@@ -155,29 +161,29 @@ class Trainee(NamedTuple):
         if self.recipe.n_clusters is not None:
             self._begin_at_clusters(rows, seed)
             state = AdamW(self.model.parameters()).state  # of other weights
-        return Trained(*self, history, False), state
+        trained = self._replace(critic=shared["objective"].critic)
+        return Trained(*trained, history, False), state
 
     def _begin_at_clusters(self, rows, seed):
         recipe = self.recipe
         begin_at_clusters(self.model, recipe.prior_class(), recipe.n_clusters, *rows.fitted, seed)
 
-    def _go_on_at_clusters(self, rows, seed, checkpoint):
+    def _go_on_at_clusters(self, rows, seed, checkpoint, critic):
         n_steps = math.ceil(AT_CLUSTERS * self.recipe.max_steps)
         recipe = self.recipe._replace(max_steps=n_steps, n_clusters=None)
-        training, name = (
-            self._replace(recipe=recipe).begin(rows, seed + 2),
-            f"{self.name} at clusters",
-        )
+        trainee, name = self._replace(recipe=recipe, critic=critic), f"{self.name} at clusters"
+        training = trainee.begin(rows, seed + 2)
         checkpoint.restore(name, training)
         checkpoint.run(name, training, training.steps())
         training.end()
+        return training.critic
 
     def _shared(self, rows, seed):
         """Move the model to where the rows are; name what both ways to train take."""
         device = rows.fitted[0].device
         self.model.to(device, torch.float32)
         return {
-            "objective": self.recipe.objective(),
+            "objective": self.recipe.objective().begun(self.model, seed, self.critic),
             "batch_size": self.recipe.batch_size,
             "learning_rate": self.recipe.learning_rate_init,
             "hidden_rows": self.recipe.hidden_rows,
@@ -187,18 +193,19 @@ class Trainee(NamedTuple):
 
 
 class Trained(NamedTuple):
-    """A trainee and what came of it: `history` and `is_complete` are those of its training."""
+    """A trainee and what came of it: critic, history and completeness are of its training."""
 
     name: str
     settings: dict[str, Any]
     recipe: Recipe
     model: VAE
+    critic: Any
     history: dict[str, list]
     is_complete: bool
 
 
 def at_rest(model):
-    """Model where and how it is kept and scores: in float64 on the CPU."""
+    """Model, or critic, where and how it is kept and scores: in float64 on the CPU."""
     model.zero_grad()
     return model.to("cpu", torch.float64).eval().requires_grad_(False)
 

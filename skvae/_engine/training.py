@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from .graph import steps_of
 from .monitor import WARMUP, Monitor, Schedule, diverged, finite
-from .step import AdamW, gradient_of
+from .step import gradient_of, optimizer_of
 from .threads import threads_for
 
 __all__ = ["Training", "pass_over"]
@@ -37,7 +37,7 @@ class Training:
     rows, held_out : (x, observed), each a Tensor of shape (n, n_columns)
         What the weights are fitted to, and what judges them; the latter may be empty.
     objective : Objective
-        Its capacity is reached half-way.
+        Its capacity is reached half-way. A critic of it, which has begun, is trained as well.
     max_steps, batch_size : int
     learning_rate : float
         At its highest.
@@ -86,7 +86,8 @@ class Training:
         self._objective = objective
         self.max_steps, self._learning_rate = max_steps, learning_rate
         self._hidden_rows, self._verbose = hidden_rows, verbose
-        self._optimizer = AdamW(model.parameters() if weights is None else weights)
+        fitted = model.parameters() if weights is None else weights
+        self._optimizer = optimizer_of(fitted, objective)
         gradient, is_recordable = gradient_of(model, objective, repelled, generator)
         self._step = steps_of(
             self._optimizer, gradient, rows, generator, is_recordable=is_recordable
@@ -104,6 +105,11 @@ class Training:
     @property
     def history(self):
         return self._monitor.history
+
+    @property
+    def critic(self):
+        """Critic of the objective, with the weights that it has now; None where there is none."""
+        return self._objective.critic
 
     @property
     def is_complete(self):
@@ -242,7 +248,7 @@ def pass_over(
     objective : Objective
         The same from the first step on.
     optimizer_state : dict of str to Tensor, default=None
-        What the pass before returned, if there was one.
+        What the pass before returned, if there was one; that of other weights does not count.
 
     Returns
     -------
@@ -257,8 +263,8 @@ def pass_over(
     ValueError
         When the ELBO is no longer a finite number.
     """
-    optimizer = AdamW(model.parameters())
-    if optimizer_state is not None:
+    optimizer = optimizer_of(model.parameters(), objective)
+    if optimizer_state is not None and optimizer_state["mean"].shape == optimizer.weights.shape:
         optimizer.load_state(optimizer_state)
     gradient, _ = gradient_of(model, objective, repelled, generator)
     take = steps_of(optimizer, gradient, rows, generator, is_recordable=False)
@@ -270,6 +276,8 @@ def pass_over(
             elbo = take(batch, objective, learning_rate, hidden_rows)
             total = total + len(batch) / n * elbo
     elbo = finite(total, len(steps))
+    if not optimizer.weights.isfinite().all():  # those of a critic have no part in this ELBO
+        raise diverged(math.nan, len(steps))
     state = {name: value.cpu() for name, value in optimizer.state.items()}
     return elbo, len(steps), state
 

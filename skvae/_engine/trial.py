@@ -4,7 +4,7 @@ from contextlib import contextmanager
 
 import torch
 
-from ..nn import LIKELIHOODS, POSTERIORS, PRIORS
+from ..nn import LIKELIHOODS, POSTERIORS, PRIORS, Batch
 
 __all__ = ["try_noise", "try_out"]
 
@@ -43,7 +43,7 @@ def try_out(model, x, observed, divergence):
         z = _posterior(model, x[rows], observed[rows].to(x.dtype))
         _prior(model, z)
         if divergence is not None:
-            _check_divergence(divergence, z, model)
+            _check_divergence(divergence, Batch(x[rows], *[observed[rows]] * 2, z + 0.1), model)
 
 
 def _posterior(model, x, observed):
@@ -73,10 +73,12 @@ def _likelihood(block, x):
         _check_shape(f"{name}: log_prob(x)", density, x.shape)
 
 
-def _check_divergence(divergence, z, model):
+def _check_divergence(divergence, batch, model):
     name = f"The divergence {divergence}"
     with _of(name):
-        distance = torch.as_tensor(divergence(z + 0.1, model, torch.Generator().manual_seed(0)))
+        generator = torch.Generator().manual_seed(0)
+        distance = divergence.begin(model, 0).of_batch(batch, model, generator)
+        distance = torch.as_tensor(distance)
         _check_shape(name, distance.squeeze(), ())
         if not distance.isfinite().all():
             raise _MisfitError(f"{name} must be a finite number. Got {distance}.")

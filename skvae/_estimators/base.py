@@ -64,6 +64,8 @@ class BaseVAE(CallbackSupportMixin, State):
         Candidates and the robust member: ``name``, ``settings``, ``model`` (None of a candidate
         that was not kept), ``weight``, ``nats`` (mean bound of the held-out rows, in the
         columns' own units) and ``n_steps``. Scores are weighted means of their bounds.
+    critic_ : skvae.nn.Critic or None
+        Of the main model, float64 on the CPU, where `divergence` is one.
     table_ : TableEncoder
         How columns are encoded; ``table_.columns_`` states each one's noise model.
     history_ : dict of str to list
@@ -251,12 +253,8 @@ class BaseVAE(CallbackSupportMixin, State):
         """
         models = [at_rest(each.model) for each in trained]
         device = scoring_device(self)
-        bounds = np.array(
-            [
-                Density(self.table_, [(1.0, model)], self.draws_, device).elbo(training.judges)
-                for model in models
-            ]
-        )
+        alone = [Density(self.table_, [(1.0, model)], self.draws_, device) for model in models]
+        bounds = np.array([density.elbo(training.judges) for density in alone])
         before = {each.name: each.n_steps for each in getattr(self, "members_", [])}
         members, best = kept(trained, models, bounds, self.robust_weight, before)
         if trained[best].is_complete:
@@ -265,6 +263,7 @@ class BaseVAE(CallbackSupportMixin, State):
         return {
             "members_": members,
             "model_": models[best],
+            "critic_": None if trained[best].critic is None else at_rest(trained[best].critic),
             "baseline_": -np.median(self._density(members).terms(reference), axis=0),
         } | self._continued(trained[best].history, training.fitted)
 
@@ -332,7 +331,7 @@ class BaseVAE(CallbackSupportMixin, State):
         if self.__sklearn_is_fitted__():
             models = {each.name: each.model for each in self.members_}
             return [
-                Trainee(*each, deepcopy(models[each[0]]).requires_grad_(True).train())
+                Trainee(*each, deepcopy(models[each[0]]).requires_grad_(True).train(), self.critic_)
                 for each in recipes
             ]
         blocks = [(families[name], columns) for name, columns in self.table_.blocks()]

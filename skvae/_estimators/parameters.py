@@ -194,7 +194,8 @@ class Parameters(BaseEstimator):
         "sliced_wasserstein", "energy_distance", "sinkhorn", "kernel" or "kernel_stein", a function
         of two samples and a generator, or a `skvae.nn.Divergence`. "kernel" needs
         ``prior="standard_normal"``. With ``beta=0`` it stands in for the KL divergence: a
-        Wasserstein autoencoder.
+        Wasserstein autoencoder. "adversarial" is a critic of codes that learns meanwhile,
+        "rows_adversarial" one of rows that are drawn.
         """,
     )
     divergence_weight: float = parameter(

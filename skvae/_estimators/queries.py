@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from .._engine import Density, by_chunk, latent_moments, untouched
+from .._engine import Density, by_chunk, latent_moments, untouched, verdicts
 from .._table import read_table
 from .checks import real
 from .device import scoring_device
@@ -196,6 +196,47 @@ class Queries(Parameters):
         real(0, 1, "neither").check("coverage", coverage, self)
         cells = self._over(raw, partial(self._density().expect, coverage=coverage))
         return self.table_.expected(raw, cells, row_labels(X))
+
+    @untouched
+    def critic_score(self, X: ArrayLike) -> np.ndarray:
+        """Logit that the critic gives of each row being one of training; higher is more like them.
+
+        What the other rows are depends on `divergence`: rows that the model makes up where it is
+        "rows_adversarial", codes drawn from the prior where it is "adversarial". A well-trained
+        model leaves a critic little to say, so that this is a look at training, and no anomaly
+        score: use `score_samples`.
+
+        Parameters
+        ----------
+        X : array-like or DataFrame of shape (n_samples, n_features)
+
+        Returns
+        -------
+        logits : ndarray of shape (n_samples,)
+            No nats, and nothing that could be added to any.
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError, ValueError, TypeError
+            As `score_samples`, or if no critic was fitted.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from skvae import VAETransformer
+        >>> X = np.random.RandomState(0).normal(size=(300, 2))
+        >>> model = VAETransformer(divergence="rows_adversarial", max_steps=30, random_state=0)
+        >>> model.fit(X).critic_score(X[:2]).shape
+        (2,)
+        """
+        raw = self._read(X)
+        if self.critic_ is None:
+            raise ValueError(
+                f"{type(self).__name__} was fitted without a critic. Use "
+                "divergence='adversarial' or 'rows_adversarial', with a divergence_weight above 0."
+            )
+        judge = partial(verdicts, self.model_, self.critic_, device=scoring_device(self))
+        return self._over(raw, lambda rows: judge(rows.values, rows.observed))
 
     def score(self, X: ArrayLike, y: object = None) -> float:
         """Mean evidence lower bound of the rows, in nats; higher is better.

@@ -23,7 +23,7 @@ from .atomic import replacing
 __all__ = ["digest_of", "load", "save"]
 
 
-FORMAT = "6"
+FORMAT = "7"
 ESTIMATORS = {cls.__name__: cls for cls in (VAEAnomalyDetector, VAEClusterer, VAETransformer)}
 
 

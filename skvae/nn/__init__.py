@@ -5,13 +5,12 @@ divergence) is accepted wherever a name is.
 """
 
 from .bits import BernoulliPrior, BinaryPosterior, Bits, States
+from .critics import CodeCritic, Critic, RowCritic
 from .distributions import DiagonalNormal, FullNormal, MixtureDistribution, PrecisionNormal
+from .divergence import Batch, BetweenSamples, Divergence, as_divergence
 from .divergences import (
-    BetweenSamples,
-    Divergence,
     Kernel,
     KernelStein,
-    as_divergence,
     energy_distance,
     kernel_stein,
     mmd,
@@ -94,6 +93,8 @@ DIVERGENCES = {
     "sinkhorn": sinkhorn,
     "kernel": Kernel(),
     "kernel_stein": KernelStein(),
+    "adversarial": CodeCritic(),
+    "rows_adversarial": RowCritic(),
 }
 
 __all__ = [
@@ -104,6 +105,7 @@ __all__ = [
     "POSTERIORS",
     "PRIORS",
     "VAE",
+    "Batch",
     "Bernoulli",
     "BernoulliPrior",
     "BetweenSamples",
@@ -111,8 +113,10 @@ __all__ = [
     "Bits",
     "Categorical",
     "ClassLabel",
+    "CodeCritic",
     "Context",
     "Coupling",
+    "Critic",
     "DiagonalGaussian",
     "DiagonalNormal",
     "Divergence",
@@ -149,6 +153,7 @@ __all__ = [
     "PredictedScale",
     "Prior",
     "RefinedGaussian",
+    "RowCritic",
     "SharedScale",
     "Smoothed",
     "SpikeSlab",

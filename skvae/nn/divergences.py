@@ -6,19 +6,15 @@ the same. Those that know the prior's density, and need no draws, are subclasses
 """
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
 
 import torch
 
+from .divergence import Divergence
 from .priors import StandardNormal
 
 __all__ = [
-    "BetweenSamples",
-    "Divergence",
     "Kernel",
     "KernelStein",
-    "as_divergence",
     "energy_distance",
     "kernel_stein",
     "mmd",
@@ -29,75 +25,6 @@ __all__ = [
 
 _WIDTHS = (0.25, 0.5, 1.0, 2.0, 4.0)  # of kernels, times the latent dimension
 _N_DIRECTIONS = 64
-
-
-class Divergence:
-    """Base class of divergences of latent points from the prior of a model.
-
-    Attributes
-    ----------
-    prior : class or None
-        The only prior that it is made for.
-    """
-
-    prior: type | None = None
-
-    def __call__(self, z, model, generator):
-        """Divergence of the draws of a batch.
-
-        Parameters
-        ----------
-        z : Tensor of shape (n, latent_dim)
-        model : VAE
-            Its prior is taken as it is: the divergence moves z alone.
-        generator : torch.Generator
-
-        Returns
-        -------
-        divergence : Tensor, scalar
-        """
-        raise NotImplementedError(f"{type(self).__name__} lacks the method '__call__'.")
-
-    def __str__(self):  # noqa: D105
-        return type(self).__name__
-
-
-@dataclass(frozen=True)
-class BetweenSamples(Divergence):
-    """Divergence from as many draws from the prior.
-
-    Parameters
-    ----------
-    function : callable
-        Of two samples and a generator.
-    """
-
-    function: Callable
-
-    def __call__(self, z, model, generator):
-        with torch.no_grad():
-            y = model.sample_prior(len(z), generator)
-        return self.function(z, y, generator)
-
-    def __str__(self):  # noqa: D105
-        return getattr(self.function, "__name__", type(self.function).__name__)
-
-
-def as_divergence(divergence):
-    """Make a divergence from the prior of what the estimators accept as one.
-
-    Parameters
-    ----------
-    divergence : Divergence, callable or None
-        A callable is one of two samples and a generator.
-
-    Returns
-    -------
-    divergence : Divergence or None
-    """
-    if divergence is None or isinstance(divergence, Divergence):
-        return divergence
-    return BetweenSamples(divergence)
 
 
 class Kernel(Divergence):

@@ -3,7 +3,7 @@
 import math
 from typing import NamedTuple
 
-from .divergences import Divergence
+from .divergence import Divergence
 
 __all__ = ["Objective"]
 
@@ -18,7 +18,7 @@ class Objective(NamedTuple):
     capacity : float or None
         KL in nats to aim at, instead of 0.
     divergence : Divergence or None
-        Of the draws of z from the prior.
+        Of the draws of z from the prior, or of rows from the model's.
     divergence_weight : float
     trimming : float in [0, 1)
         Share of the batch, the rows with the lowest ELBO, that does not count.
@@ -35,6 +35,18 @@ class Objective(NamedTuple):
     divergence: Divergence | None = None
     divergence_weight: float = 1.0
     trimming: float = 0.0
+
+    @property
+    def critic(self):
+        """The divergence, if it has weights of its own; else None."""
+        has_weights = self.divergence is not None and self.divergence.has_weights
+        return self.divergence if has_weights else None
+
+    def begun(self, model, seed, before=None):
+        """Objective of one training, whose divergence is as `Divergence.begin` makes it."""
+        if self.divergence is None:
+            return self
+        return self._replace(divergence=self.divergence.begin(model, seed, before))
 
     def ramped(self, share):
         """Objective of a step at which the capacity has risen to a share of itself."""

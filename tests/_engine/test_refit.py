@@ -35,6 +35,15 @@ def refits(monkeypatch):
     return seen
 
 
+def test_after_a_critic_of_rows_own_scales_of_the_noise_move_too(table, refits):
+    params = SMALL | {"divergence": "rows_adversarial", "likelihoods": "gaussian", "max_steps": 20}
+    VAEAnomalyDetector(robust_weight=0, **params).fit(table)
+    ((before, after, elbo_before, elbo_after),) = refits
+    moved = {name.split(".")[0] for name in before if not torch.equal(before[name], after[name])}
+    assert moved == {"encoder", "posterior", "likelihood"}
+    assert elbo_after > elbo_before - 0.05
+
+
 @pytest.mark.parametrize("prior", ["full_mixture", "vamp"])
 @pytest.mark.parametrize("params", OTHERS, ids=str)
 def test_only_the_encoder_moves_and_the_bound_does_not_fall(table, refits, params, prior):

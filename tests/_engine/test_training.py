@@ -18,6 +18,7 @@ from skvae.nn import (
     POSTERIORS,
     PRIORS,
     VAE,
+    Batch,
     JointLikelihood,
     Objective,
     as_divergence,
@@ -456,7 +457,8 @@ def test_weights_are_judged_by_the_objective(objective):
         generator = torch.Generator().manual_seed(0)
         eps = torch.randn(100, LATENT_DIM, generator=generator, dtype=torch.float64)
         terms = model(x, observed, observed, eps)
-        return objective.loss(terms, distance(model, objective, terms.z, generator)).item()
+        batch = Batch(x, observed, observed, terms.z)
+        return objective.loss(terms, distance(model, objective, batch, generator)).item()
 
     before = loss()
     fit(model, max_steps=300, objective=objective)

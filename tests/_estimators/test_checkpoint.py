@@ -73,6 +73,7 @@ def interrupted(estimator, X, path, kill_at, n_steps, **told):
         ({"beta": 0.5, "members": ["plain"]}, 66),
         ({"prior": "vamp", "posterior": "full", "members": ["plain"]}, 40),
         ({"capacity": 2.0, "divergence": "mmd", "members": ["plain"]}, 31),
+        ({"divergence": "adversarial", "members": [{"max_steps": 20}], "robust_weight": 0.0}, 11),
     ],
 )
 def test_a_fit_goes_on_to_the_bit(settings, n_steps, small, tmp_path, kill_at):

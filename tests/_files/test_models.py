@@ -239,8 +239,8 @@ def test_safetensors_of_others_are_refused(path):
 
 def test_an_unknown_format_is_named(content, path):
     header, arrays = header_and_arrays(content, path)
-    save_file(arrays, path, header | {"skvae_format": "7", "skvae_version": "9.1"})
-    with pytest.raises(ValueError, match=r"is in format 7 of skvae 9\.1; .* reads format 6"):
+    save_file(arrays, path, header | {"skvae_format": "8", "skvae_version": "9.1"})
+    with pytest.raises(ValueError, match=r"is in format 8 of skvae 9\.1; .* reads format 7"):
         skvae.load(path)
 
 

@@ -17,6 +17,7 @@ from skvae.nn import (
     POSTERIORS,
     PRIORS,
     VAE,
+    Batch,
     Elbo,
     JointLikelihood,
     Objective,
@@ -194,7 +195,8 @@ def test_gradients_are_finite_with_missing_cells(posterior, prior, divergence, g
     x = torch.ones(observed.shape, dtype=torch.float64) * observed
     terms = model(x, observed, observed, normal(12, model.noise_dim, generator=generator))
     assert (terms.log_prob[~observed] == 0).all()
-    penalty = as_divergence(divergence)(terms.z, model, generator)
+    begun = as_divergence(divergence).begin(model, seed=0)
+    penalty = begun.of_batch(Batch(x, observed, observed, terms.z), model, generator)
     Objective().loss(terms, penalty).backward()
     assert all(weight.grad.isfinite().all() for weight in model.parameters())
 

@@ -180,6 +180,27 @@ class Likelihood(nn.Module):
         start = average(lambda p: p.mean)
         return _where_reached(lambda x: average(lambda p: p.cdf(x)), level, start)
 
+    def features_of(self, params, x):
+        """Features of the cells that the decoder means, without their noise; differentiable.
+
+        By default those of their means. A family of levels gives the mean of their features.
+
+        Parameters
+        ----------
+        params : Tensor of shape (..., c, n_params)
+        x : Tensor of shape (..., c)
+            The cells that a family shows which is given them.
+
+        Returns
+        -------
+        features : Tensor of shape (..., c, n_inputs)
+        """
+        return self.featurize(self(params).mean)
+
+    def noise_weights(self):
+        """Weights that say how wide the noise is, and nothing else; list of Parameter."""
+        return list(self.parameters())
+
     def sample(self, params, generator):
         """Draw each cell once; (..., c, n_params) -> (..., c)."""
         raise NotImplementedError(f"{type(self).__name__} lacks the method 'sample'.")

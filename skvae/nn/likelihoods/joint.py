@@ -116,6 +116,30 @@ class JointLikelihood(nn.Module):
         ]
         return torch.cat(features, dim=-1)
 
+    def features_of(self, params, x, observed):
+        """Join the features of the cells that the decoder means, and of the context as it is.
+
+        Parameters
+        ----------
+        params : Tensor of shape (n, n_params)
+        x, observed : Tensor of shape (n, n_columns)
+            Rows with the same context and the same holes.
+
+        Returns
+        -------
+        features : Tensor of shape (n, n_features)
+        """
+        parts = self._parts(params, x, observed)
+        features = [
+            (block.features_of(part, cell) * seen.unsqueeze(-1)).flatten(-2)
+            for block, part, cell, seen in parts
+        ]
+        return torch.cat(features, dim=-1)
+
+    def noise_weights(self):
+        """Weights that say how wide the noise of the columns is; list of Parameter."""
+        return [weight for block in self.blocks for weight in block.noise_weights()]
+
     def learn(self, x, observed):
         """Let each block take from some training rows what is no weight; (n, n_columns)."""
         cells, seen = (part.split(self.sizes, dim=-1) for part in (x, observed.to(x.dtype)))

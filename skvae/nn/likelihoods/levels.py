@@ -33,6 +33,9 @@ class Bernoulli(Likelihood):
     def forward(self, params):
         return BernoulliDistribution(self._mass(params), validate_args=False)
 
+    def features_of(self, params, x):
+        return self.featurize(params[..., 0].sigmoid())
+
     def sample(self, params, generator):
         p = self._mass(params)
         return (draw_like(torch.rand, p.shape, p, generator) < p).to(p.dtype)
@@ -64,6 +67,12 @@ class Smoothed(Likelihood):
         is_shared = torch.arange(self.n_codes, device=params.device) == self.n_codes - 1
         log_mass = log_mass - is_shared * self._n_sharing().log().unsqueeze(-1)
         return Levels(log_mass, self.n_levels, self.n_observed)
+
+    def features_of(self, params, x):
+        codes = torch.arange(self.n_codes, device=params.device, dtype=params.dtype)
+        each = self.featurize(codes.unsqueeze(-1).expand(-1, params.shape[-2])).detach()
+        mass = self._log_masses(params).exp()  # (..., c, n_codes)
+        return (mass.unsqueeze(-1) * each.transpose(0, 1)).sum(-2)
 
     def predict(self, average):
         mass = average(lambda p: p.log_mass.exp())
@@ -118,6 +127,9 @@ class Categorical(Smoothed):
         code = x.clamp(max=self.n_codes - 1).long()
         known = (x < self.n_levels).unsqueeze(-1)
         return self.embedding[torch.arange(x.shape[-1], device=x.device), code] * known
+
+    def noise_weights(self):
+        return []
 
     def _log_masses(self, params):
         return params.log_softmax(-1)

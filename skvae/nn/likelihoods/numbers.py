@@ -236,6 +236,11 @@ class SpikeSlab(Gaussian):
     def forward(self, params):
         return WithAtom(params[..., 1], super().forward(params))
 
+    def features_of(self, params, x):
+        spike = params[..., 1].sigmoid()
+        location = super().featurize((1 - spike) * params[..., 0])
+        return torch.cat([location, (spike - 0.5).unsqueeze(-1)], -1)
+
     def predict(self, average):
         p_spike = average(lambda p: p.logits.sigmoid())
         return torch.where(p_spike > 0.5, 0.0, average(lambda p: p.rest.mean))
