@@ -225,7 +225,7 @@ class Queries(Parameters):
         >>> import numpy as np
         >>> from skvae import VAETransformer
         >>> X = np.random.RandomState(0).normal(size=(300, 2))
-        >>> model = VAETransformer(divergence="rows_adversarial", max_steps=30, random_state=0)
+        >>> model = VAETransformer(divergence="rows_adversarial", members=["plain"], max_steps=20)
         >>> model.fit(X).critic_score(X[:2]).shape
         (2,)
         """

@@ -3,8 +3,9 @@ Wasserstein autoencoders
 ========================
 
 With ``beta=0`` and a divergence the codes of all rows together are drawn to the prior, instead of
-the posterior of each row: a Wasserstein autoencoder, or with a kernel a K-VAE. The objective is
-another one, and scores are still the ELBO: the encoder is fitted to it at the end.
+the posterior of each row: a Wasserstein autoencoder, or with a kernel a K-VAE; the divergence of a
+WAE-GAN is a critic that learns to tell codes from draws from the prior. The objective is another
+one, and scores are still the ELBO: the encoder is fitted to it at the end.
 """
 
 import matplotlib.pyplot as plt
@@ -20,6 +21,7 @@ models = {
     "VAE": VAETransformer(random_state=0, **shared),
     "WAE, sinkhorn": VAETransformer(divergence="sinkhorn", **wasserstein, **shared),
     "WAE, mmd": VAETransformer(divergence="mmd", **wasserstein, **shared),
+    "WAE-GAN": VAETransformer(divergence="adversarial", **wasserstein, **shared),
     "K-VAE, kernel": VAETransformer(divergence="kernel", **wasserstein, **shared),
     "K-VAE, Stein": VAETransformer(divergence="kernel_stein", **wasserstein, **shared),
 }
@@ -27,7 +29,7 @@ models = {
 # %%
 # Codes of the tumours, coloured by diagnosis, and the circles that hold half and 95 % of the prior.
 
-figure, axes = plt.subplots(1, 5, figsize=(15, 3.6), sharex=True, sharey=True, layout="constrained")
+figure, axes = plt.subplots(1, 6, figsize=(18, 4.2), sharex=True, sharey=True, layout="constrained")
 angles = np.linspace(0, 2 * np.pi, 100)
 for ax, (name, model) in zip(axes, models.items(), strict=True):
     codes = model.fit_transform(X)
