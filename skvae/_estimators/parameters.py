@@ -202,7 +202,7 @@ class Parameters(BaseEstimator):
         1.0,
         real(0, math.inf, "left"),
         """float
-        Its weight.
+        Its weight; with 0 there is no critic.
         """,
     )
     beta: float = parameter(

@@ -168,6 +168,8 @@ def _estimator(tree, arrays):
     hidden = pd.DataFrame(nothing, columns=rows.columns) if hasattr(rows, "columns") else nothing
     estimator.impute(hidden)
     estimator.impute(hidden, n_draws=1, random_state=0)
+    if estimator.critic_ is not None and not np.isfinite(estimator.critic_score(rows)).all():
+        raise ValueError("what its critic says is no finite number")
     if hasattr(estimator, "offset_"):
         _check_threshold(estimator, rows)
     if hasattr(estimator, "labels_") and not np.isfinite(estimator.predict_proba(rows)).all():

@@ -1,6 +1,8 @@
 """Models that were trained against a critic: its word is kept apart, and scores are still nats."""
 
 import pickle
+from copy import copy
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -63,8 +65,18 @@ def test_its_logits_are_of_a_row_and_of_no_other(fitted, table):
 
 def test_files_and_pickles_keep_it(fitted, table, tmp_path):
     skvae.save(fitted, tmp_path / "model.skvae")
-    for copy in (skvae.load(tmp_path / "model.skvae"), pickle.loads(pickle.dumps(fitted))):
-        np.testing.assert_array_equal(copy.critic_score(table), fitted.critic_score(table))
+    for again in (skvae.load(tmp_path / "model.skvae"), pickle.loads(pickle.dumps(fitted))):
+        np.testing.assert_array_equal(again.critic_score(table), fitted.critic_score(table))
+
+
+def test_a_file_with_a_critic_of_another_model_is_refused(fitted, tmp_path):
+    other = copy(fitted)
+    other.critic_ = CodeCritic((2,)).begin(
+        SimpleNamespace(latent_dim=9, parameters=fitted.model_.parameters), 0
+    )
+    skvae.save(other, tmp_path / "model.skvae")
+    with pytest.raises(ValueError, match="holds no valid estimator"):
+        skvae.load(tmp_path / "model.skvae")
 
 
 def test_without_a_critic_the_way_to_one_is_named(table):
