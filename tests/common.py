@@ -16,7 +16,8 @@ REAL_POSTERIORS = [name for name, part in POSTERIORS.items() if part.space == "r
 REAL_PRIORS = [name for name, part in PRIORS.items() if part.space == "real"]
 PARTS = [("diagonal", prior) for prior in REAL_PRIORS]
 PARTS += [("full", "vamp"), ("flow", "mixture"), ("refined", "standard_normal")]
-PARTS += [("binary", "bernoulli")]
+PARTS += [("binary", "bernoulli"), ("quantised", "codes")]
+REAL_PARTS = [parts for parts in PARTS if parts[0] in REAL_POSTERIORS]
 assert {posterior for posterior, _ in PARTS} == set(POSTERIORS)
 # Parameters of a fit that takes a moment.
 SMALL = {

@@ -22,7 +22,7 @@ from ..nn import (
     Objective,
     as_divergence,
 )
-from .start import follow, start
+from .start import begin, follow, start
 from .trial import try_noise, try_out
 
 __all__ = [
@@ -170,6 +170,7 @@ class Recipe(NamedTuple):
             start(model, *examples, NOISE_AT_START * floor, generator, seed)
         else:
             follow(model, *examples)
+        begin(model, *examples, generator)
         return model
 
     def prior_class(self):

@@ -15,7 +15,7 @@ from sklearn.mixture import GaussianMixture
 from ..nn import LinearModel
 from .threads import one_thread, one_thread_of_blas
 
-__all__ = ["factor_analysis", "follow", "start"]
+__all__ = ["begin", "factor_analysis", "follow", "start"]
 
 
 LARGEST_PRECISE = 64  # columns up to which singular values are not drawn at random
@@ -70,6 +70,12 @@ def follow(model, x, observed):
         with one_thread(), one_thread_of_blas():
             _, effects = given(located, context)
         model.follow(torch.tensor(effects, dtype=x.dtype))
+
+
+def begin(model, x, observed, generator):
+    """Let a posterior with codes of its own begin at training rows; parameters as in `start`."""
+    with one_thread(), torch.no_grad():
+        model.posterior.begin(model, x, observed.to(x.dtype), generator)
 
 
 def _located(model, x, visible):

@@ -163,10 +163,11 @@ class Parameters(BaseEstimator):
     posterior: str | type = parameter(
         "diagonal",
         part_of(POSTERIORS, Posterior),
-        """{"diagonal", "full", "flow", "refined", "binary"} or class
+        """{"diagonal", "full", "flow", "refined", "binary", "quantised"} or class
         Form of q(z | x): a normal with diagonal or full covariance; "flow" is the first bent,
         "refined" the first made better for each row that is scored, for hundreds of times the time.
-        "binary" is of bits, for ``prior="bernoulli"``.
+        "binary" is of bits, for ``prior="bernoulli"``; "quantised" of codes of a codebook, for
+        ``prior="codes"``.
         """,
     )
     prior: str | type = parameter(
@@ -176,7 +177,7 @@ class Parameters(BaseEstimator):
         Latent density p(z): "standard_normal"; "mixture" and "full_mixture", of normals with
         diagonal or full covariances; "vamp", of the posteriors of learned pseudo-inputs;
         "spike_slab", each dimension near 0 or standard normal; "vae", whose codes have codes;
-        "bernoulli", bits for ``posterior="binary"``.
+        "bernoulli", bits for ``posterior="binary"``; "codes" for ``posterior="quantised"``.
         """,
     )
     prior_params: dict[str, Any] | None = parameter(

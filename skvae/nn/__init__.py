@@ -4,7 +4,8 @@ Four dicts name the parts that the estimators offer; a class (a function or a `D
 divergence) is accepted wherever a name is.
 """
 
-from .bits import BernoulliPrior, BinaryPosterior, Bits, States
+from .bits import BernoulliPrior, BinaryPosterior, Bits
+from .codes import Codes, CodesPrior, QuantisedPosterior
 from .critics import CodeCritic, Critic, RowCritic
 from .distributions import DiagonalNormal, FullNormal, MixtureDistribution, PrecisionNormal
 from .divergence import Batch, BetweenSamples, Divergence, as_divergence
@@ -52,6 +53,7 @@ from .posteriors import DiagonalGaussian, FullGaussian, Posterior
 from .priors import FullMixture, Mixture, Prior, StandardNormal, VampPrior
 from .refined import RefinedGaussian
 from .sparse import SpikedNormal, SpikeSlabPrior
+from .states import States
 from .vae import VAE, Elbo
 
 LIKELIHOODS = {
@@ -76,6 +78,7 @@ POSTERIORS = {
     "flow": FlowPosterior,
     "refined": RefinedGaussian,
     "binary": BinaryPosterior,
+    "quantised": QuantisedPosterior,
 }
 PRIORS = {
     "standard_normal": StandardNormal,
@@ -85,6 +88,7 @@ PRIORS = {
     "spike_slab": SpikeSlabPrior,
     "vae": HierarchicalPrior,
     "bernoulli": BernoulliPrior,
+    "codes": CodesPrior,
 }
 DIVERGENCES = {
     "mmd": mmd,
@@ -114,6 +118,8 @@ __all__ = [
     "Categorical",
     "ClassLabel",
     "CodeCritic",
+    "Codes",
+    "CodesPrior",
     "Context",
     "Coupling",
     "Critic",
@@ -152,6 +158,7 @@ __all__ = [
     "PrecisionNormal",
     "PredictedScale",
     "Prior",
+    "QuantisedPosterior",
     "RefinedGaussian",
     "RowCritic",
     "SharedScale",

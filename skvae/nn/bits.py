@@ -4,12 +4,12 @@ import torch
 from torch import nn
 from torch.distributions import Distribution
 from torch.nn.functional import logsigmoid, one_hot
-from torch.special import ndtr
 
 from .posteriors import Posterior
 from .priors import Prior
+from .states import States
 
-__all__ = ["BernoulliPrior", "BinaryPosterior", "Bits", "States"]
+__all__ = ["BernoulliPrior", "BinaryPosterior", "Bits"]
 
 
 class Bits(Distribution):
@@ -32,47 +32,6 @@ class Bits(Distribution):
     def log_prob(self, z):
         """Log mass of each z, in nats; (..., latent_dim) -> (...)."""
         return self.marginal_log_prob(z).sum(-1)
-
-
-class States(Distribution):
-    """Distribution over a few states, other ones for each row.
-
-    Where the shares are in proportion to p(x, z), log p(x, z) - log q(z) is the same for every
-    state, the log of the sum of p(x, z) over them: a bound on log p(x) without any noise.
-
-    Parameters
-    ----------
-    z : Tensor of shape (n_states, n, latent_dim)
-    log_share : Tensor of shape (n_states, n)
-        Log masses in nats, which add up to 1; minus infinity for a state that occurs twice.
-    """
-
-    def __init__(self, z, log_share):
-        self.z, self.log_share = z, log_share
-        super().__init__(z.shape[1:2], z.shape[2:], validate_args=False)
-
-    @property
-    def mean(self):
-        """Expected value."""
-        # Added up state by state: the order within a sum may depend on the position.
-        return sum(self.log_share.exp().unsqueeze(-1) * self.z)
-
-    @property
-    def variance(self):
-        """Of each coordinate."""
-        return sum(self.log_share.exp().unsqueeze(-1) * (self.z - self.mean).square())
-
-    def transport(self, eps):
-        """Choose states by the first column of standard normal noise, (..., n or 1, k)."""
-        up_to = self.log_share.exp().cumsum(0)  # (n_states, n)
-        u = ndtr(eps[..., 0]) * up_to[-1]
-        chosen = (u.unsqueeze(-2) > up_to).sum(-2)  # (..., n)
-        return self.z[chosen, torch.arange(len(self.z[0]), device=chosen.device)]
-
-    def log_prob(self, z):
-        """Log mass of z, in nats; (..., n, latent_dim) -> (..., n)."""
-        is_equal = (z.unsqueeze(-3) == self.z).all(-1)
-        return torch.where(is_equal, self.log_share, -torch.inf).amax(-2)
 
 
 class BernoulliPrior(Prior):
@@ -179,8 +138,7 @@ class BinaryPosterior(Posterior):
             joint = torch.where(self._is_repeated(states), -torch.inf, joint)
             joint, best = joint.topk(self.n_states, 0)
             states = _chosen(states, best)
-        by_row = joint.T.contiguous()  # equal rows, equal bits
-        return States(states, (by_row - by_row.logsumexp(-1, keepdim=True)).T)
+        return States.in_proportion(states, joint)
 
     def _parents(self, joint, generation):
         """Places of a generation's parents among the states; (n_parents, n)."""

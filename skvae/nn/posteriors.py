@@ -33,7 +33,7 @@ class Posterior(nn.Module):
     ----------
     searches : bool
         Whether `search` gives other posteriors than `infer`.
-    space : {"real", "bits"}
+    space : {"real", "bits", "codes"}
         What codes are; it has to be that of the prior.
     """
 
@@ -96,6 +96,22 @@ class Posterior(nn.Module):
         ----------
         slope : Tensor of shape (latent_dim, n_hidden)
         intercept, scale : Tensor of shape (latent_dim,)
+        """
+
+    def begin(self, model, x, visible, generator):
+        """Let what a model's codes are begin at training rows; by default leave it as it is.
+
+        Parameters
+        ----------
+        model : VAE
+            As it starts otherwise, on the CPU.
+        x, visible : Tensor of shape (n, n_columns)
+        generator : torch.Generator
+
+        Raises
+        ------
+        ValueError
+            If there are too few rows.
         """
 
 

@@ -36,7 +36,7 @@ class Prior(nn.Module):
         Learned normals that it is a mixture of, and can begin at; else 0.
     noise_dim : int
         Columns of noise that `log_prob` needs, beside those of the codes.
-    space : {"real", "bits"}
+    space : {"real", "bits", "codes"}
         What codes are; it has to be that of the posterior.
     """
 

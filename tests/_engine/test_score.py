@@ -49,6 +49,7 @@ COMBINATIONS = [
     *((name, *part) for name in ("gaussian", "mixed") for part in HEADED),
     ("gaussian", "refined", "standard_normal"),
     ("mixed", "binary", "bernoulli"),
+    ("gaussian", "quantised", "codes"),
     *((name, "diagonal", "vamp") for name in LIKELIHOODS if name != "gaussian"),
     *((name, "diagonal", "full_mixture") for name in FAMILIES if name not in ("gaussian", "mixed")),
 ]

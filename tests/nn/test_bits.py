@@ -132,7 +132,12 @@ def test_masses_of_the_prior_add_up_and_draws_follow_them():
     assert (prior.sample(5, None, generator, 0.0) == torch.tensor([-1.0, 1.0, 1.0])).all()
 
 
-@pytest.mark.parametrize("params", [{"posterior": "binary"}, {"prior": "bernoulli"}])
+MISFITS = [{"posterior": "binary"}, {"prior": "bernoulli"}]
+MISFITS += [{"posterior": "quantised"}, {"prior": "codes"}]
+MISFITS += [{"posterior": "binary", "prior": "codes"}]
+
+
+@pytest.mark.parametrize("params", MISFITS)
 def test_a_posterior_and_a_prior_that_do_not_fit_are_refused_by_both_names(params):
     names = {"posterior": "diagonal", "prior": "full_mixture"} | params
     message = "posterior='{posterior}' has codes that are .*, which prior='{prior}' is not for"
