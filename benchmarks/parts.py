@@ -30,7 +30,7 @@ PARTS = {
     'posterior="binary", prior="bernoulli"': {"posterior": "binary", "prior": "bernoulli"},
     'divergence="adversarial"': {"divergence": "adversarial"},
     'divergence="rows_adversarial"': {"divergence": "rows_adversarial"},
-    'posterior="quantised", prior="codes"': {"posterior": "quantised", "prior": "codes"},
+    'posterior="quantised"': {"posterior": "quantised"},
 }
 EVERY = 8
 

@@ -7,13 +7,22 @@ from .latent import information, traverse
 from .members import Member, as_frame, chosen, kept, unseen
 from .monitor import EVALUATION_SIZE, check_convergence
 from .plain import Reader, Writer
-from .recipe import CANDIDATES, ROBUST, SETTINGS, Recipe, candidate_recipes, robust_recipe
+from .recipe import (
+    AUTO_PRIOR,
+    CANDIDATES,
+    ROBUST,
+    SETTINGS,
+    Recipe,
+    candidate_recipes,
+    robust_recipe,
+)
 from .score import draws, latent_moments, reconstruct, verdicts
 from .surroundings import untouched
 from .threads import one_thread
 from .trainee import Trained, Trainee, TrainingRows, at_rest, tensors
 
 __all__ = [
+    "AUTO_PRIOR",
     "CANDIDATES",
     "EVALUATION_SIZE",
     "ROBUST",

@@ -26,6 +26,7 @@ from .start import begin, follow, start
 from .trial import try_noise, try_out
 
 __all__ = [
+    "AUTO_PRIOR",
     "CANDIDATES",
     "ROBUST",
     "SETTINGS",
@@ -43,6 +44,8 @@ CANDIDATES: dict[str, dict[str, Any]] = {
 }
 # Rows from which on a candidate is none of "auto": it led on 2 of 69 tables of as many.
 TOO_MANY_ROWS = {"cautious": 3_000}
+# Prior that "auto" stands for, by what the posterior's codes are.
+AUTO_PRIOR = {"real": "full_mixture", "bits": "bernoulli", "codes": "codes"}
 ROBUST = "robust"  # name of the member that is not chosen among candidates
 # How it differs from the main one.
 _ROBUST = {
@@ -117,8 +120,17 @@ class Recipe(NamedTuple):
         ]
         return {key: CANDIDATES[name][key] for key in left}
 
+    def posterior_class(self):
+        """Class of the posterior."""
+        return POSTERIORS.get(self.posterior, self.posterior)
+
+    def with_prior(self):
+        """Return the recipe with the prior by name, where "auto" leaves it to the posterior."""
+        is_open = self.prior == "auto"
+        return self._replace(prior=AUTO_PRIOR[self.posterior_class().space]) if is_open else self
+
     def decided(self, n_rows):
-        """Decide what is left to the number of rows: of how many rows and steps."""
+        """Decide what is left to the posterior, and to the number of rows: how many steps."""
         batch_size = BATCH_SIZE if self.batch_size == "auto" else self.batch_size
         n_steps = self.max_steps
         if n_steps == "auto":
@@ -128,7 +140,7 @@ class Recipe(NamedTuple):
         # One linear map cannot serve both rows that are seen whole and rows that are not.
         hidden_rows = self.hidden_rows if len(self.hidden_layer_sizes) > 0 else 0.0
         decided = {"batch_size": batch_size, "max_steps": n_steps, "passes": 0}
-        return self._replace(**decided, most_codes=most_codes, hidden_rows=hidden_rows)
+        return self.with_prior()._replace(**decided, most_codes=most_codes, hidden_rows=hidden_rows)
 
     def architecture(self):
         """Return what of the recipe says how a model is built, as something hashable."""
@@ -159,7 +171,7 @@ class Recipe(NamedTuple):
             latent_dim=automatic if self.latent_dim == "auto" else self.latent_dim,
             hidden_layer_sizes=tuple(self.hidden_layer_sizes),
             activation=self.activation,
-            posterior=POSTERIORS.get(self.posterior, self.posterior),
+            posterior=self.posterior_class(),
             prior=self.prior_class(),
             examples=examples,
             generator=generator,

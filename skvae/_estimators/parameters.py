@@ -166,18 +166,18 @@ class Parameters(BaseEstimator):
         """{"diagonal", "full", "flow", "refined", "binary", "quantised"} or class
         Form of q(z | x): a normal with diagonal or full covariance; "flow" is the first bent,
         "refined" the first made better for each row that is scored, for hundreds of times the time.
-        "binary" is of bits, for ``prior="bernoulli"``; "quantised" of codes of a codebook, for
-        ``prior="codes"``.
+        "binary" is of bits, "quantised" of codes of a codebook.
         """,
     )
     prior: str | type = parameter(
-        "full_mixture",
-        part_of(PRIORS, Prior),
+        "auto",
+        part_of(["auto", *PRIORS], Prior),
         """str or class
         Latent density p(z): "standard_normal"; "mixture" and "full_mixture", of normals with
         diagonal or full covariances; "vamp", of the posteriors of learned pseudo-inputs;
         "spike_slab", each dimension near 0 or standard normal; "vae", whose codes have codes;
-        "bernoulli", bits for ``posterior="binary"``; "codes" for ``posterior="quantised"``.
+        "bernoulli", bits for ``posterior="binary"``; "codes" for ``posterior="quantised"``. "auto"
+        is the one of these two where the posterior is theirs, and else "full_mixture".
         """,
     )
     prior_params: dict[str, Any] | None = parameter(

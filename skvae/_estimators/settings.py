@@ -7,9 +7,9 @@ from inspect import signature
 
 import torch
 
-from .._engine import CANDIDATES, SETTINGS
+from .._engine import AUTO_PRIOR, CANDIDATES, SETTINGS
 from .._table import DOMAINS
-from ..nn import LIKELIHOODS, POSTERIORS, PRIORS, Context, Likelihood, Posterior, Prior
+from ..nn import LIKELIHOODS, PRIORS, Context, Likelihood, Posterior, Prior
 from .checks import check_parameters
 from .declared import rules_of
 
@@ -185,8 +185,9 @@ def _check_recipe(estimator, recipe):
             f"capacity={recipe.capacity!r} has no effect with beta={recipe.beta!r}: the "
             "objective is beta * |KL - capacity|. Use beta > 0 or capacity=None."
         )
+    recipe = _with_prior(recipe)
     divergence, prior = recipe.objective().divergence, PRIORS.get(recipe.prior, recipe.prior)
-    _check_space(recipe, POSTERIORS.get(recipe.posterior, recipe.posterior), prior)
+    _check_space(recipe, recipe.posterior_class(), prior)
     if divergence is not None and not issubclass(prior, divergence.prior or Prior):
         names = {part: name for name, part in PRIORS.items()}
         known = names.get(divergence.prior, divergence.prior.__name__)
@@ -206,6 +207,17 @@ def _check_recipe(estimator, recipe):
             f"parameters of prior={recipe.prior!r}. Got {recipe.prior_params!r} instead: "
             f"{error}"
         ) from error
+
+
+def _with_prior(recipe):
+    """Recipe with the prior that "auto" stands for; raise where there is none."""
+    space = recipe.posterior_class().space
+    if recipe.prior == "auto" and space not in AUTO_PRIOR:
+        raise ValueError(
+            f"posterior={recipe.posterior!r} has codes that are {space!r}, of which prior='auto' "
+            "knows no prior. Give the class of one."
+        )
+    return recipe.with_prior()
 
 
 def _check_space(recipe, posterior, prior):

@@ -123,6 +123,18 @@ def test_equal_recipes_are_trained_once():
     assert len(recipes(scale_floor=0.1, latent_dim=3)) == 2
 
 
+@pytest.mark.parametrize(
+    ("posterior", "prior"),
+    [("diagonal", "full_mixture"), ("binary", "bernoulli"), ("quantised", "codes")],
+)
+def test_the_prior_is_that_of_the_codes_unless_it_is_named(posterior, prior):
+    settings = {"posterior": posterior}
+    for found in (recipes(**settings), recipes([settings])):
+        assert {recipe.prior for _, _, recipe in found} == {prior}
+    ((_, _, named),) = recipes([{**settings, "prior": "vamp"}])
+    assert named.prior == "vamp"
+
+
 def test_the_cautious_one_is_left_out_where_rows_are_many():
     assert [name for name, _, _ in recipes(n_rows=2999)] == list(CANDIDATES)
     assert [name for name, _, _ in recipes(n_rows=3000)] == ["plain", "dense"]

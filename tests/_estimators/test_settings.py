@@ -24,6 +24,13 @@ class Empty(Prior):
     pass
 
 
+class Elsewhere(Posterior):
+    space = "circles"
+
+    def forward(self, hidden):
+        return hidden
+
+
 WRONG = {
     "domain": (
         {"likelihoods": Misspelt},
@@ -36,6 +43,11 @@ WRONG = {
         r"WithoutForward lacks the method 'forward': .* skvae\.nn\.Likelihood needs 'featurize'",
     ),
     "posterior": ({"posterior": Blank}, TypeError, r"Blank lacks .* skvae\.nn\.Posterior needs"),
+    "space": (
+        {"posterior": Elsewhere},
+        ValueError,
+        "has codes that are 'circles', of which prior='auto' knows no prior. Give the class of one",
+    ),
     "prior": ({"prior": Empty}, TypeError, r"Empty lacks the method 'forward': .*Prior needs"),
     "noise model": (
         {"likelihoods": {"age": "gausian"}},

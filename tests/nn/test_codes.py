@@ -18,7 +18,7 @@ from skvae.nn.codes import _k_means
 
 N_COLUMNS, N_ROWS = 5, 16
 QUICK = SMALL | {"max_steps": 10, "robust_weight": 0}
-CODES = {"posterior": "quantised", "prior": "codes"}
+CODES = {"posterior": "quantised"}
 
 
 def seeded(seed=0):

@@ -37,6 +37,6 @@ ax.set_xlabel("nats per row")
 on = rng.random((1_000, 3)) < 0.4
 X = on @ (2 * rng.normal(size=(3, 5))) + 0.3 * rng.normal(size=(1_000, 5))
 params |= {"latent_dim": 3}
-bits = VAETransformer(**params | {"posterior": "binary", "prior": "bernoulli"}).fit(X[:900])
+bits = VAETransformer(**params | {"posterior": "binary", "prior": "auto"}).fit(X[:900])
 plain = VAETransformer(**params).fit(X[:900])
 print(f"binary {bits.score(X[900:]):.2f} nats, diagonal {plain.score(X[900:]):.2f} nats")
