@@ -24,6 +24,7 @@ PARTS = {
     'posterior="full"': {"posterior": "full"},
     'posterior="flow"': {"posterior": "flow"},
     'posterior="refined"': {"posterior": "refined"},
+    'posterior="free"': {"posterior": "free"},
     'prior="standard_normal"': {"prior": "standard_normal"},
     'prior="spike_slab"': {"prior": "spike_slab"},
     'prior="vae"': {"prior": "vae"},

@@ -12,12 +12,13 @@ from skvae._table import DOMAINS
 from skvae.nn import LIKELIHOODS, POSTERIORS, PRIORS
 
 # Every posterior and every prior, once or more: one does not know what other it meets.
-REAL_POSTERIORS = [name for name, part in POSTERIORS.items() if part.space == "real"]
+WITH_ENCODERS = [name for name, part in POSTERIORS.items() if part.has_encoder]
+REAL_POSTERIORS = [name for name in WITH_ENCODERS if POSTERIORS[name].space == "real"]
 REAL_PRIORS = [name for name, part in PRIORS.items() if part.space == "real"]
 PARTS = [("diagonal", prior) for prior in REAL_PRIORS]
 PARTS += [("full", "vamp"), ("flow", "mixture"), ("refined", "standard_normal")]
-PARTS += [("binary", "bernoulli"), ("quantised", "codes")]
-REAL_PARTS = [parts for parts in PARTS if parts[0] in REAL_POSTERIORS]
+PARTS += [("free", "full_mixture"), ("binary", "bernoulli"), ("quantised", "codes")]
+REAL_PARTS = [parts for parts in PARTS if POSTERIORS[parts[0]].space == "real"]
 assert {posterior for posterior, _ in PARTS} == set(POSTERIORS)
 # Parameters of a fit that takes a moment.
 SMALL = {

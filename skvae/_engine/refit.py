@@ -23,6 +23,7 @@ def spoilt(model, objective):
     Parameter. What the decoder says of scales is not among them: no divergence is of them.
     """
     parts = [*model.encoder.parameters(), *model.posterior.parameters()]
+    parts = parts if model.posterior.has_encoder else []
     if objective.divergence is None or objective.divergence.of != "rows":
         return parts
     return parts + model.likelihood.noise_weights()
@@ -47,7 +48,7 @@ def refit_encoder(model, rows, held_out, name, checkpoint, *, weights, max_steps
     """
     for parameter in model.parameters():  # those of a prior that is new have none
         parameter.grad = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
-    if not weights:  # neither an encoder nor a head
+    if not weights:
         return
     before = [part.detach().clone() for part in weights]
     training = Training(

@@ -163,9 +163,10 @@ class Parameters(BaseEstimator):
     posterior: str | type = parameter(
         "diagonal",
         part_of(POSTERIORS, Posterior),
-        """{"diagonal", "full", "flow", "refined", "binary", "quantised"} or class
+        """{"diagonal", "full", "flow", "refined", "free", "binary", "quantised"} or class
         Form of q(z | x): a normal with diagonal or full covariance; "flow" is the first bent,
-        "refined" the first made better for each row that is scored, for hundreds of times the time.
+        "refined" the first made better for each row that is scored, for hundreds of times the time;
+        "free" one that is found for each row without an encoder, which takes as long in training.
         "binary" is of bits, "quantised" of codes of a codebook.
         """,
     )

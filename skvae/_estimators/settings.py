@@ -139,6 +139,8 @@ def _check_noise_models(estimator):
 def _check_part(part):
     """Raise for a class of the user's own that lacks what its base class asks for."""
     base = next(base for base in NEEDED if issubclass(part, base))
+    if base is Posterior and part.infer is not base.infer:  # which needs no other method
+        return
     for name in NEEDED[base]:
         if getattr(part, name) is getattr(base, name):
             needed = " and ".join(map(repr, NEEDED[base]))
@@ -223,11 +225,7 @@ def _with_prior(recipe):
 def _check_space(recipe, posterior, prior):
     """Raise for a posterior and a prior whose codes are not of one kind."""
     if posterior.space == prior.space:
-        if recipe.divergence is not None and posterior.space != "real":
-            raise ValueError(
-                f"divergence={recipe.divergence!r} moves codes that are real. Those of "
-                f"posterior={recipe.posterior!r} are {posterior.space}: use divergence=None."
-            )
+        _check_encoder(recipe, posterior, prior)
         return
     known = [name for name, part in PRIORS.items() if part.space == posterior.space]
     raise ValueError(
@@ -235,6 +233,27 @@ def _check_space(recipe, posterior, prior):
         f"prior={recipe.prior!r} is not for: its are {prior.space}. Use "
         f"{' or '.join(f'prior={name!r}' for name in known)}."
     )
+
+
+def _check_encoder(recipe, posterior, prior):
+    """Raise for what takes an encoder that gives real codes, where there is none."""
+    if recipe.divergence is not None and posterior.space != "real":
+        raise ValueError(
+            f"divergence={recipe.divergence!r} moves codes that are real. Those of "
+            f"posterior={recipe.posterior!r} are {posterior.space}: use divergence=None."
+        )
+    if posterior.has_encoder:
+        return
+    if prior.needs_encoder:
+        raise ValueError(
+            f"prior={recipe.prior!r} is made of posteriors that an encoder gives, and "
+            f"posterior={recipe.posterior!r} has none. Use prior='auto' or posterior='diagonal'."
+        )
+    if recipe.divergence is not None:
+        raise ValueError(
+            f"divergence={recipe.divergence!r} moves codes by the encoder, and "
+            f"posterior={recipe.posterior!r} has none. Use divergence=None or posterior='diagonal'."
+        )
 
 
 def listed(names):

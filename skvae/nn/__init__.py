@@ -20,6 +20,7 @@ from .divergences import (
     sliced_wasserstein,
 )
 from .flows import Coupling, FlowNormal, FlowPosterior
+from .free import FreeGaussian
 from .hierarchical import HierarchicalNormal, HierarchicalPrior
 from .layers import ACTIVATIONS, MLP, Linear, linear
 from .likelihoods import (
@@ -77,6 +78,7 @@ POSTERIORS = {
     "full": FullGaussian,
     "flow": FlowPosterior,
     "refined": RefinedGaussian,
+    "free": FreeGaussian,
     "binary": BinaryPosterior,
     "quantised": QuantisedPosterior,
 }
@@ -129,6 +131,7 @@ __all__ = [
     "Elbo",
     "FlowNormal",
     "FlowPosterior",
+    "FreeGaussian",
     "FullGaussian",
     "FullMixture",
     "FullNormal",

@@ -83,6 +83,7 @@ class BinaryPosterior(Posterior):
     """
 
     space = "bits"
+    has_encoder = False
     searches = True
     most_bits = 8  # of which all states are looked at
     n_states, n_parents, n_children = 16, 4, 4

@@ -191,6 +191,17 @@ class MixtureDistribution(Distribution):
         self.log_weights = log_weights
         super().__init__(event_shape=components.event_shape, validate_args=False)
 
+    @property
+    def mean(self):
+        """Expected value."""
+        return self.log_weights.exp() @ self.components.mean
+
+    @property
+    def variance(self):
+        """Of each coordinate."""
+        apart = (self.components.mean - self.mean).square()
+        return self.log_weights.exp() @ (self.components.variance + apart)
+
     def marginal_log_prob(self, z):
         """Log density of each coordinate of z, in nats; (..., latent_dim)."""
         components = Normal(self.components.mean, self.components.stddev, validate_args=False)

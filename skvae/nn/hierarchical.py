@@ -31,6 +31,17 @@ class HierarchicalNormal(Distribution):
         self.prior = prior
         super().__init__(event_shape=prior.raw_scale.shape, validate_args=False)
 
+    @property
+    def mean(self):
+        """Expected value, by fixed draws of u."""
+        return self.prior.decode(self.prior.points).mean.mean(0)
+
+    @property
+    def variance(self):
+        """Of each coordinate, by fixed draws of u."""
+        given = self.prior.decode(self.prior.points)
+        return given.variance.mean(0) + given.mean.var(0, unbiased=False)
+
     def log_weight(self, z, eps):
         r"""Bound on log p(z) by one draw of u, whose mean over draws it is, in nats.
 

@@ -31,12 +31,15 @@ class Posterior(nn.Module):
 
     Attributes
     ----------
+    has_encoder : bool
+        Whether it follows from what the encoder gives; a prior may be made of such ones alone.
     searches : bool
         Whether `search` gives other posteriors than `infer`.
     space : {"real", "bits", "codes"}
         What codes are; it has to be that of the prior.
     """
 
+    has_encoder = True
     searches = False
     space = "real"
 

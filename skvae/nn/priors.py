@@ -36,10 +36,13 @@ class Prior(nn.Module):
         Learned normals that it is a mixture of, and can begin at; else 0.
     noise_dim : int
         Columns of noise that `log_prob` needs, beside those of the codes.
+    needs_encoder : bool
+        Whether it is made of posteriors that have one.
     space : {"real", "bits", "codes"}
         What codes are; it has to be that of the posterior.
     """
 
+    needs_encoder = False
     n_normals = 0
     noise_dim = 0
     space = "real"
@@ -236,6 +239,8 @@ class VampPrior(Prior):
     ----------
     Tomczak and Welling, "VAE with a VampPrior", 2018, arXiv:1705.07120.
     """
+
+    needs_encoder = True
 
     def __init__(self, latent_dim, examples, *, n_components=200, generator):
         super().__init__()

@@ -30,6 +30,16 @@ class SpikedNormal(Distribution):
         self.loc, self.spike, self.on = loc, spike, on
         super().__init__(event_shape=loc.shape, validate_args=False)
 
+    @property
+    def mean(self):
+        """Expected value."""
+        return self.loc
+
+    @property
+    def variance(self):
+        """Of each coordinate."""
+        return torch.full_like(self.loc, self.on + (1 - self.on) * self.spike**2)
+
     def marginal_log_prob(self, z):
         """Log density of each coordinate of z, in nats; (..., latent_dim)."""
         slab = Normal(self.loc, 1.0, validate_args=False).log_prob(z) + math.log(self.on)

@@ -50,7 +50,10 @@ def report(linear, two_factors):
     return linear.latent_report(two_factors[0], two_factors[1], random_state=0)
 
 
-@pytest.mark.parametrize(("posterior", "prior"), REAL_PARTS)
+# Of "free", whose training takes its time, the posteriors are of the same kind as of "diagonal".
+@pytest.mark.parametrize(
+    ("posterior", "prior"), [parts for parts in REAL_PARTS if parts[0] != "free"]
+)
 def test_the_parts_add_up_to_the_kl_divergence(table, prior, posterior):
     model = VAETransformer(prior=prior, posterior=posterior, **SMALL).fit(table)
     report = model.latent_report(table[:60], random_state=0)

@@ -20,8 +20,8 @@ from skvae import VAEAnomalyDetector, VAETransformer
 from skvae.nn import LIKELIHOODS
 
 COMBINATIONS = [
-    # Those of these two, which take their time, are in tests/_engine/test_score.py.
-    *((*parts, "gaussian") for parts in PARTS if parts[0] not in ("refined", "quantised")),
+    # Those of these, which take their time, are in tests/_engine/test_score.py, nn/test_free.py.
+    *((*parts, "gaussian") for parts in PARTS if parts[0] not in ("refined", "free", "quantised")),
     *(("diagonal", "vamp", name) for name in LIKELIHOODS if name != "gaussian"),
 ]
 

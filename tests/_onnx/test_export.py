@@ -212,10 +212,11 @@ def test_skl2onnx_converts_pipelines_of_float32(table):
     np.testing.assert_allclose(scores, pipeline.score_samples(X), rtol=1e-4)
 
 
-def test_a_posterior_that_searches_is_refused(table, tmp_path):
-    detector = VAEAnomalyDetector(**QUICK, posterior="refined").fit(table[:30])
-    with pytest.raises(ValueError, match="posterior='refined' searches for the posterior of each"):
-        skvae.export_onnx(detector, tmp_path / "refined.onnx")
+@pytest.mark.parametrize("name", ["refined", "free", "quantised"])
+def test_a_posterior_that_searches_is_refused(table, tmp_path, name):
+    detector = VAEAnomalyDetector(**QUICK, posterior=name).fit(table[:30])
+    with pytest.raises(ValueError, match=f"posterior='{name}' searches for the posterior of each"):
+        skvae.export_onnx(detector, tmp_path / "searching.onnx")
     assert not list(tmp_path.iterdir())
 
 
