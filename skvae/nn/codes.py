@@ -181,7 +181,8 @@ class QuantisedPosterior(Posterior):
     that scores are made of has the gradient of the bound itself, codebook included, at codes drawn
     by their share in it; the encoder has only to find candidates, and is drawn to the mean of
     the codes by their shares with the weight of the paper's commitment, 0.25. So there is no
-    running mean of codes beside the weights, and codes start, at k-means, where rows are.
+    running mean of codes beside the weights. Codes start, at k-means, where rows are, and those
+    that lose their rows are not put elsewhere; `CodesPrior.perplexity` says how many are in use.
 
     References
     ----------

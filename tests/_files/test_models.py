@@ -61,13 +61,13 @@ def test_a_file_is_hardly_larger_than_a_pickle(detector, content):
 # What comes back.
 
 
-# That of "free", which takes its time, is in tests/nn/test_free.py.
+# Those of "free" and "quantised", which take their time, are in tests/nn.
 @pytest.mark.parametrize(
     ("posterior", "prior", "bound"),
     [
         (*parts, bound)
         for parts, bound in zip(PARTS, cycle(["elbo", "iwae"]), strict=False)
-        if parts[0] != "free"
+        if parts[0] not in ("free", "quantised")
     ],
 )
 def test_scores_are_those_of_the_estimator_saved(frame, holed, path, posterior, prior, bound):
