@@ -21,7 +21,7 @@ from .members import Member
 __all__ = ["Reader", "Writer"]
 
 
-RECORDS = {cls.__name__: cls for cls in (Column, Member, TableEncoder)}
+RECORDS = {cls.__name__: cls for cls in (Column, Member, TableEncoder, parts.WeightedLabel)}
 _PUBLIC = [vars(parts)[name] for name in parts.__all__]
 MODULES = {
     cls.__name__: cls
@@ -64,6 +64,8 @@ class Writer:
         if isinstance(value, pd.Interval):  # levels that pandas.cut makes
             ends = [self.write(end, where) for end in (value.left, value.right)]
             return {"interval": [*ends, value.closed]}
+        if isinstance(value, type) and MODULES.get(value.__name__) is value:
+            return {"part": value.__name__}
         if isinstance(value, pd.CategoricalDtype):
             levels = self.write(list(value.categories), where)
             return {"categories": {"levels": levels, "ordered": value.ordered}}
@@ -74,7 +76,8 @@ class Writer:
     def _write_array(self, value, where):
         if isinstance(value, np.ndarray) and value.dtype.kind not in "biuf":
             cells = [self.write(cell, where) for cell in value.ravel().tolist()]
-            return {"objects": {"cells": cells, "shape": list(value.shape)}}
+            kind = "strings" if value.dtype.kind == "U" else "objects"
+            return {kind: {"cells": cells, "shape": list(value.shape)}}
         if id(value) in self._written:
             return self._written[id(value)]
         kind = "array" if isinstance(value, np.ndarray) else "tensor"
@@ -170,6 +173,9 @@ class Reader:
         cells[:] = self.read(content["cells"])
         return cells.reshape(content["shape"])
 
+    def _strings(self, content):
+        return np.array(self.read(content["cells"]), dtype=np.str_).reshape(content["shape"])
+
     def _interval(self, content):
         left, right, closed = content
         return pd.Interval(self.read(left), self.read(right), closed)
@@ -179,6 +185,9 @@ class Reader:
 
     def _dtype(self, text):
         return dtype_named(text)
+
+    def _part(self, name):
+        return MODULES[name]
 
     def _domain(self, name):
         return DOMAINS[name]
@@ -220,7 +229,17 @@ def _check_fields(value):
 READERS = {
     kind: f"_{kind}"
     for kind in (
-        *("float", "tuple", "dict", "array", "tensor", "objects", "interval", "categories"),
-        *("dtype", "domain", "record", "module"),
+        *(
+            "float",
+            "tuple",
+            "dict",
+            "array",
+            "tensor",
+            "objects",
+            "strings",
+            "interval",
+            "categories",
+        ),
+        *("dtype", "domain", "part", "record", "module"),
     )
 }

@@ -15,7 +15,7 @@ from sklearn.mixture import GaussianMixture
 from ..nn import LinearModel
 from .threads import one_thread, one_thread_of_blas
 
-__all__ = ["begin", "factor_analysis", "follow", "start"]
+__all__ = ["begin", "factor_analysis", "follow", "of_classes", "start"]
 
 
 LARGEST_PRECISE = 64  # columns up to which singular values are not drawn at random
@@ -57,9 +57,11 @@ def _start(model, x, observed, scale, generator, seed):
         model.start(LinearModel(*(torch.tensor(part, dtype=x.dtype) for part in linear)))
     if model.prior.n_normals > 0:
         with torch.no_grad():
-            q = model.infer(x[:CODES], visible[:CODES])
+            rows = _rows_to_begin_at(model, x, observed)
+            x, observed, visible = x[rows], observed[rows], visible[rows]
+            q = model.infer(x, visible)
             codes = q.transport(torch.randn(q.mean.shape, generator=generator, dtype=x.dtype))
-            mixture = _mixture(codes.double().numpy(), model.prior.n_normals, seed, generator)
+            mixture = _begun(model, codes.double().numpy(), x, observed, seed, generator)
             model.prior.start(*(torch.tensor(part, dtype=x.dtype) for part in mixture))
 
 
@@ -158,6 +160,48 @@ def _eigen(rows):
     n_columns = rows.shape[1]
     covariance = np.cov(rows, rowvar=False, bias=True).reshape(n_columns, n_columns)
     return np.linalg.eigh(covariance)
+
+
+def _rows_to_begin_at(model, x, observed):
+    """Choose some rows; where classes are components of the prior, those that have one first."""
+    if model.likelihood.n_components == 0:
+        return slice(CODES)
+    return (model.likelihood.classes(x, observed) < 0).int().argsort(stable=True)[:CODES]
+
+
+def _begun(model, codes, x, observed, seed, generator):
+    """Mixture of codes that the prior begins at, of their classes where these are components."""
+    if model.likelihood.n_components == 0:
+        return _mixture(codes, model.prior.n_normals, seed, generator)
+    classes = model.likelihood.classes(x, observed).numpy()
+    return of_classes(codes, classes, model.prior.n_normals)
+
+
+def of_classes(codes, classes, n_classes):
+    """Shares, means and the common covariance of classes of codes, as discriminant analysis.
+
+    Parameters
+    ----------
+    codes : ndarray of shape (n, k)
+    classes : int ndarray of shape (n,)
+        -1 where it is not known.
+    n_classes : int
+
+    Returns
+    -------
+    weights : ndarray of shape (n_classes,)
+        As if each class had been seen once more.
+    means : ndarray of shape (n_classes, k)
+    covariances : ndarray of shape (n_classes, k, k)
+    """
+    is_of = classes[:, None] == np.arange(n_classes)
+    n, centre = is_of.sum(axis=0), codes.mean(axis=0)
+    means = (is_of.T @ codes + centre) / (n + 1)[:, None]
+    rest = (codes - means[classes])[classes >= 0]
+    k = codes.shape[1]
+    common = (rest.T @ rest + np.cov(codes, rowvar=False).reshape(k, k)) / (len(rest) + 1)
+    covariances = np.tile(common + REGULARIZATION * np.eye(k), (n_classes, 1, 1))
+    return (n + 1) / (n + 1).sum(), means, covariances
 
 
 def _mixture(codes, n_normals, seed, generator):

@@ -1,37 +1,38 @@
 """VAEClassifier: classes of rows, of which few need be labelled, or none of them."""
 
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 from scipy.special import log_softmax, logsumexp
 from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin
-from sklearn.model_selection import StratifiedKFold
-from sklearn.utils import column_or_1d
 from sklearn.utils.validation import check_consistent_length, check_is_fitted, validate_data
 
 from .._table import read_table
-from ..nn import ClassLabel
+from ..nn import ClassLabel, ComponentLabel, WeightedLabel
 from .base import BaseVAE
 from .checks import constant, either, integer, one_of, real
-from .conformal import p_values
 from .joined import A_MODEL, check_classes, clone_for, with_class
-from .labels import are_known, classes_of
+from .labels import classes_of
+from .sets import PredictsSets
 from .state import undone_if_it_fails
 from .transformer import VAETransformer
 
 __all__ = ["VAEClassifier"]
 
+LARGEST_WEIGHT = 1e4  # of a label: gradients of more say nothing of the row
+_MIXTURES = ("mixture", "full_mixture")
 _RULES = {
     "estimator": A_MODEL,
-    "labels": one_of(["latent", "decoder"]),
+    "labels": one_of(["latent", "prior", "decoder"]),
+    "label_weight": real(0, LARGEST_WEIGHT, "right"),
     "class_prior": one_of(["empirical", "balanced"]),
     "cv": either(integer(2), constant(None)),
 }
 
 
-class VAEClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
+class VAEClassifier(MetaEstimatorMixin, ClassifierMixin, PredictsSets, BaseEstimator):
     """Classifier by a density of rows and classes, for few labels and for rows of no class.
 
     One model of all rows, labelled or not, gives a bound on log p(x, y) of each class y. Columns of
@@ -41,10 +42,15 @@ class VAEClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
     ----------
     estimator : VAETransformer or VAEAnomalyDetector, default=None
         Model to fit a clone of; None for a transformer with defaults.
-    labels : {"latent", "decoder"}, default="latent"
+    labels : {"latent", "prior", "decoder"}, default="latent"
         What the class has to do with a row. "latent": it follows from the row's latent code, as
-        the columns do, p(z) p(y | z) p(x | z); rows without a label say where codes lie. "decoder":
-        the decoder is given it, p(y) p(z) p(x | z, y), which needs many labels.
+        the columns do, p(z) p(y | z) p(x | z); rows without a label say where codes lie. "prior":
+        it is a component of the prior, a normal, p(y) p(z | y) p(x | z), and rows without a label
+        are of all of them. "decoder": the decoder is given it, p(y) p(z) p(x | z, y), which needs
+        many labels.
+    label_weight : float, default=1.0
+        Times what labels count in training with "latent" and "prior", where they already make up
+        for those that are missing. Scores do not have it: they remain bounds.
     class_prior : {"empirical", "balanced"}, default="empirical"
         Frequencies of the classes: those of the labelled rows, or equal ones.
     cv : int, default=None
@@ -101,11 +107,13 @@ class VAEClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         estimator: BaseVAE | None = None,
         *,
         labels: str = "latent",
+        label_weight: float = 1.0,
         class_prior: str = "empirical",
         cv: int | None = None,
     ) -> None:
         self.estimator = estimator
         self.labels = labels
+        self.label_weight = label_weight
         self.class_prior = class_prior
         self.cv = cv
 
@@ -146,35 +154,6 @@ class VAEClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         self.classes_, self.class_log_prior_, self.estimator_ = classes, log_prior, fitted
         self._keep_calibration(scores, codes[codes >= 0])
 
-    def calibrate(self, X: ArrayLike, y: ArrayLike) -> Self:
-        """Take other calibration rows for `predict_set`, which were not fitted.
-
-        Parameters
-        ----------
-        X : array-like or DataFrame of shape (n_samples, n_features)
-        y : array-like of shape (n_samples,)
-            Their classes; rows of -1 or None do not count.
-
-        Returns
-        -------
-        self : VAEClassifier
-
-        Raises
-        ------
-        sklearn.exceptions.NotFittedError, ValueError, TypeError
-            As `predict_log_proba`, or if y has a class that was not fitted.
-        """
-        joint = self._joint(X)
-        given: Any = column_or_1d(y)
-        check_consistent_length(X, given)
-        places = np.flatnonzero(are_known(given))
-        codes = pd.Index(self.classes_).get_indexer(given[places])
-        if (codes < 0).any():
-            unknown = given[places][codes < 0][0]
-            raise ValueError(f"y has the class {unknown}, which was not fitted.")
-        self._keep_calibration(_conformities(joint)[:, places, codes], codes)
-        return self
-
     def score_samples(self, X: ArrayLike) -> np.ndarray:
         """Bound on the log density of each row whatever its class, in nats.
 
@@ -192,7 +171,7 @@ class VAEClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         sklearn.exceptions.NotFittedError, ValueError, TypeError
             As `predict_log_proba`.
         """
-        if self.labels == "latent":
+        if self.labels != "decoder":
             return self.estimator_.score_samples(self._table(X))
         return logsumexp(self._weighted(self._joint(X)), axis=1)
 
@@ -254,64 +233,11 @@ class VAEClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         check_is_fitted(self)
         return self.classes_[self._weighted(self._joint(X)).argmax(axis=1)]
 
-    def class_p_values(self, X: ArrayLike) -> np.ndarray:
-        """Conformal p-value of each class: how rarely a row of it is as odd, or as unlike it.
-
-        Parameters
-        ----------
-        X : array-like or DataFrame of shape (n_samples, n_features)
-
-        Returns
-        -------
-        p_values : ndarray of shape (n_samples, n_classes)
-            In the order of `classes_`. Where all are small, the row is of none of them. Twice the
-            smaller of two p-values among the calibration rows of the class, that of log p(x, y),
-            which is low for odd rows, and that of log p(y | x), which is for rows of others.
-
-        Raises
-        ------
-        sklearn.exceptions.NotFittedError, ValueError, TypeError
-            As `predict_log_proba`; and ValueError if no row calibrates.
-        """
-        conformities = _conformities(self._joint(X))
-        if not hasattr(self, "class_scores_"):
-            raise ValueError("No row calibrates: fit with cv=5, or call calibrate(X, y).")
-        p = np.empty_like(conformities)
-        for k, label in enumerate(self.classes_.tolist()):
-            for own, scores, of_class in zip(
-                p, conformities, self.class_scores_[label], strict=True
-            ):
-                own[:, k] = p_values(scores[:, k], of_class)
-        return np.minimum(1.0, 2 * p.min(axis=0))
-
-    def predict_set(self, X: ArrayLike, error: float = 0.05) -> np.ndarray:
-        """Classes that each row may be of: all, several, one, or none, and then it is a novelty.
-
-        Parameters
-        ----------
-        X : array-like or DataFrame of shape (n_samples, n_features)
-        error : float in (0, 1), default=0.05
-            Of fresh rows of a class, at most this share is denied it.
-
-        Returns
-        -------
-        are_possible : bool ndarray of shape (n_samples, n_classes)
-            In the order of `classes_`: where the conformal p-value by class exceeds `error`. A
-            class with fewer than ``2 / error - 1`` calibration rows is always possible.
-
-        Raises
-        ------
-        sklearn.exceptions.NotFittedError, ValueError, TypeError
-            As `class_p_values`; and ValueError if error is no number between 0 and 1.
-        """
-        real(0, 1, "neither").check("error", error, self)
-        return self.class_p_values(X) > error
-
     def _fit_to(self, X, table):
         """Clone of the estimator, fitted to a table with the class."""
         estimator = VAETransformer() if self.estimator is None else self.estimator
         estimator = clone_for(estimator, X, table)
-        estimator.set_params(**_PARTS[self.labels](estimator, table))
+        estimator.set_params(**_PARTS[self.labels](estimator, table, self.label_weight))
         check_classes(estimator.fit(table))
         return estimator
 
@@ -326,7 +252,7 @@ class VAEClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         for k in range(len(log_prior)):
             of_class = pd.Categorical.from_codes(np.full(len(table), k), dtype=dtype)
             scores.append(estimator.score_samples(table.assign(**{name: of_class})))
-        own = 0.0 if self.labels == "latent" else log_prior  # p(y | z) has learned it
+        own = log_prior if self.labels == "decoder" else 0.0  # p(y | z) has learned it
         return np.column_stack(scores) + own
 
     def _weighted(self, joint):
@@ -343,35 +269,6 @@ class VAEClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         table = with_class(X, pd.Categorical([None] * n, categories=self.classes_))
         return table.set_axis(self.estimator_.feature_names_in_, axis=1)
 
-    def _out_of_fold(self, X, table, codes, log_prior):
-        """Conformities of the labelled rows by models that were not fitted to them."""
-        places = np.flatnonzero(codes >= 0)
-        of_known = codes[places]
-        fewest = np.bincount(of_known).min()
-        if fewest < self.cv:
-            raise ValueError(
-                f"cv={self.cv} needs {self.cv} labelled rows of each class, and one of them has "
-                f"{fewest}. Use fewer folds, or calibrate(X, y)."
-            )
-        scores = np.empty((2, len(places)))
-        for _, fold in StratifiedKFold(self.cv, shuffle=True, random_state=0).split(
-            of_known, of_known
-        ):
-            is_kept = np.ones(len(table), dtype=bool)
-            is_kept[places[fold]] = False
-            model = self._fit_to(X, table[is_kept])
-            joint = self._joint_by(model, table.iloc[places[fold]], log_prior)
-            scores[:, fold] = _conformities(joint)[:, np.arange(len(fold)), of_known[fold]]
-        return scores
-
-    def _keep_calibration(self, scores, codes):
-        vars(self).pop("class_scores_", None)
-        if scores is not None:
-            labels = enumerate(self.classes_.tolist())
-            self.class_scores_ = {
-                label: np.sort(scores[:, codes == k], axis=1) for k, label in labels
-            }
-
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = True
@@ -379,19 +276,37 @@ class VAEClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         return tags
 
 
-def _conformities(joint):
-    """How well each class fits each row: log p(x, y) and log p(y | x); (2, n, n_classes)."""
-    return np.stack([joint, log_softmax(joint, axis=1)])
-
-
-def _in_latent(estimator, table):
+def _in_latent(estimator, table, weight):
     """Parameters with which the class follows from the latent code."""
-    return {"likelihoods": estimator.likelihoods | {table.columns[-1]: ClassLabel}}
+    return _with_noise(estimator, table, WeightedLabel(ClassLabel, weight))
 
 
-def _in_decoder(estimator, table):
+def _in_prior(estimator, table, weight):
+    """Parameters with which classes are components of the prior."""
+    n_classes = len(table.dtypes.iloc[-1].categories)
+    params = {"n_components": n_classes} | (estimator.prior_params or {})
+    if estimator.prior not in _MIXTURES or params["n_components"] != n_classes:
+        raise ValueError(
+            f"labels='prior' needs a normal for each of {n_classes} classes, {_MIXTURES[0]!r} or "
+            f"{_MIXTURES[1]!r}. Got an estimator with prior={estimator.prior!r} and prior_params="
+            f"{estimator.prior_params!r}. Leave out what is not so."
+        )
+    label = WeightedLabel(ComponentLabel, weight)
+    return _with_noise(estimator, table, label) | {"prior_params": params}
+
+
+def _in_decoder(estimator, table, weight):
     """Parameters with which the decoder is given the class."""
+    if weight != 1:
+        raise ValueError(
+            f"label_weight={weight!r} has no effect with labels='decoder', where no cell is a "
+            "class. Use labels='latent' or 'prior', or label_weight=1."
+        )
     return {"context": [*(estimator.context or ()), table.columns[-1]]}
 
 
-_PARTS = {"latent": _in_latent, "decoder": _in_decoder}
+def _with_noise(estimator, table, label):
+    return {"likelihoods": estimator.likelihoods | {table.columns[-1]: label}}
+
+
+_PARTS = {"latent": _in_latent, "prior": _in_prior, "decoder": _in_decoder}

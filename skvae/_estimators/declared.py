@@ -53,9 +53,10 @@ def _sections(doc):
 
 
 def part_of(names, base):
-    """Accept a name among `names`, or a subclass of `base` in its place."""
+    """Accept a name among `names`, or a subclass of `base`, or what has one as its `family`."""
 
     def is_subclass(value):
-        return isinstance(value, type) and issubclass(value, base)
+        family = getattr(value, "family", value)
+        return isinstance(family, type) and issubclass(family, base)
 
     return either(one_of(names), kind(f"a subclass of skvae.nn.{base.__name__}", is_subclass))

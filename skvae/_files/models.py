@@ -17,24 +17,25 @@ from safetensors.numpy import save as serialized
 from sklearn.utils.validation import check_is_fitted
 
 from .._engine import Reader, Writer
-from .._estimators import VAEAnomalyDetector, VAEClusterer, VAETransformer
+from .._estimators import VAEAnomalyDetector, VAEClassifier, VAEClusterer, VAETransformer
 from .atomic import replacing
 
 __all__ = ["digest_of", "load", "save"]
 
 
 FORMAT = "7"
-ESTIMATORS = {cls.__name__: cls for cls in (VAEAnomalyDetector, VAEClusterer, VAETransformer)}
+_SAVED = (VAEAnomalyDetector, VAEClassifier, VAEClusterer, VAETransformer)
+ESTIMATORS = {cls.__name__: cls for cls in _SAVED}
+_NESTED = "estimator"  # marks an estimator that is an attribute of another
+Estimator = VAEAnomalyDetector | VAEClassifier | VAEClusterer | VAETransformer
 
 
-def save(
-    estimator: VAEAnomalyDetector | VAEClusterer | VAETransformer, path: str | PathLike[str]
-) -> None:
+def save(estimator: Estimator, path: str | PathLike[str]) -> None:
     """Write a fitted estimator to a file that holds tensors and JSON, and no code.
 
     Parameters
     ----------
-    estimator : VAEAnomalyDetector, VAEClusterer or VAETransformer
+    estimator : VAEAnomalyDetector, VAEClassifier, VAEClusterer or VAETransformer
         Fitted. A pipeline is saved by skops or joblib.
     path : str or path-like
         Replaced if it exists, once the new file is complete.
@@ -70,15 +71,7 @@ def save(
         )
     check_is_fitted(estimator)
     writer = Writer()
-    tree = {
-        "class": type(estimator).__name__,
-        "attributes": {
-            name: writer.write(value, f"{type(estimator).__name__}.{name}")
-            for name, value in vars(estimator).items()
-            if name != "_skl_callbacks"  # they are code, and no part of the model
-        },
-    }
-    text = json.dumps(tree, allow_nan=False)
+    text = json.dumps(_written(estimator, writer), allow_nan=False)
     header = {
         "skvae_format": FORMAT,
         "skvae_version": version("skvae"),
@@ -90,7 +83,18 @@ def save(
         Path(temporary).write_bytes(serialized(writer.arrays, header))
 
 
-def load(path: str | PathLike[str]) -> VAEAnomalyDetector | VAEClusterer | VAETransformer:
+def _written(estimator, writer):
+    """Name of an estimator's class, and its attributes, some of which may be estimators."""
+    name, attributes = type(estimator).__name__, {}
+    for key, value in vars(estimator).items():
+        if ESTIMATORS.get(type(value).__name__) is type(value):
+            attributes[key] = {_NESTED: _written(value, writer)}
+        elif key != "_skl_callbacks":  # they are code, and no part of the model
+            attributes[key] = writer.write(value, f"{name}.{key}")
+    return {"class": name, "attributes": attributes}
+
+
+def load(path: str | PathLike[str]) -> Estimator:
     """Read an estimator that `save` wrote. No code of the file is run.
 
     Parameters
@@ -99,7 +103,7 @@ def load(path: str | PathLike[str]) -> VAEAnomalyDetector | VAEClusterer | VAETr
 
     Returns
     -------
-    estimator : VAEAnomalyDetector, VAEClusterer or VAETransformer
+    estimator : VAEAnomalyDetector, VAEClassifier, VAEClusterer or VAETransformer
         Its scores are those of the estimator saved, bit by bit.
 
     Raises
@@ -148,9 +152,30 @@ def digest_of(path):
 
 def _estimator(tree, arrays):
     """Rebuild an estimator, and ask it about rows of its own: all parts must fit."""
-    reader = Reader(arrays)
+    estimator = _rebuilt(tree, Reader(arrays))
+    if hasattr(estimator, "classes_"):
+        rows = _check_model(estimator.estimator_)
+        _check_classes(estimator, rows)
+        return estimator
+    rows = _check_model(estimator)
+    if hasattr(estimator, "offset_"):
+        _check_threshold(estimator, rows)
+    if hasattr(estimator, "labels_") and not np.isfinite(estimator.predict_proba(rows)).all():
+        raise ValueError("a probability of a cluster is no finite number")
+    return estimator
+
+
+def _rebuilt(tree, reader):
     estimator = ESTIMATORS[tree["class"]]()
-    vars(estimator).update({name: reader.read(value) for name, value in tree["attributes"].items()})
+    for key, value in tree["attributes"].items():
+        is_nested = isinstance(value, dict) and _NESTED in value
+        own = _rebuilt(value[_NESTED], reader) if is_nested else reader.read(value)
+        vars(estimator)[key] = own
+    return estimator
+
+
+def _check_model(estimator):
+    """Raise where parts of a model do not fit; return three rows that it makes."""
     sizes = [len(columns) for _, columns in estimator.table_.blocks()]
     models = [each.model for each in estimator.members_ if each.model is not None]
     if any(list(model.likelihood.sizes) != sizes for model in [estimator.model_, *models]):
@@ -170,11 +195,21 @@ def _estimator(tree, arrays):
     estimator.impute(hidden, n_draws=1, random_state=0)
     if estimator.critic_ is not None and not np.isfinite(estimator.critic_score(rows)).all():
         raise ValueError("what its critic says is no finite number")
-    if hasattr(estimator, "offset_"):
-        _check_threshold(estimator, rows)
-    if hasattr(estimator, "labels_") and not np.isfinite(estimator.predict_proba(rows)).all():
-        raise ValueError("a probability of a cluster is no finite number")
-    return estimator
+    return rows
+
+
+def _check_classes(estimator, rows):
+    names = getattr(estimator, "feature_names_in_", range(estimator.n_features_in_))
+    rows = rows.iloc[:, :-1].set_axis(names, axis=1)
+    proba, n_classes = estimator.predict_proba(rows), len(estimator.classes_)
+    if proba.shape != (3, n_classes) or not np.isfinite(proba).all():
+        raise ValueError(f"of three rows it makes probabilities of classes {proba}")
+    if not hasattr(estimator, "class_scores_"):
+        return
+    scores = estimator.class_scores_.values()
+    if not all(len(each) == 2 and np.isfinite(each).all() for each in scores):
+        raise ValueError("a calibration score of a class is no finite number")
+    estimator.predict_set(rows)
 
 
 def _check_threshold(estimator, rows):

@@ -27,6 +27,7 @@ from .likelihoods import (
     Bernoulli,
     Categorical,
     ClassLabel,
+    ComponentLabel,
     Context,
     Gaussian,
     Heteroscedastic,
@@ -47,6 +48,7 @@ from .likelihoods import (
     Smoothed,
     SpikeSlab,
     StudentT,
+    WeightedLabel,
     ZeroInflated,
 )
 from .objective import Objective
@@ -122,6 +124,7 @@ __all__ = [
     "CodeCritic",
     "Codes",
     "CodesPrior",
+    "ComponentLabel",
     "Context",
     "Coupling",
     "Critic",
@@ -173,6 +176,7 @@ __all__ = [
     "States",
     "StudentT",
     "VampPrior",
+    "WeightedLabel",
     "ZeroInflated",
     "as_divergence",
     "energy_distance",

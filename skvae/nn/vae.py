@@ -80,9 +80,10 @@ class VAE(nn.Module):
         n_shown = likelihood.shown.stop - likelihood.shown.start
         hidden = MLP(latent_dim + n_shown, hidden_layer_sizes[::-1], activation, generator)
         self.decoder = nn.Sequential(
-            hidden, linear(hidden.n_outputs, likelihood.n_params, generator)
+            hidden, linear(hidden.n_outputs, likelihood.n_decoded, generator)
         )
         self.prior = prior(latent_dim, likelihood.featurize(*examples), generator=generator)
+        _check_components(likelihood.n_components, self.prior)
 
     @property
     def noise_dim(self):
@@ -144,11 +145,16 @@ class VAE(nn.Module):
         -------
         params : Tensor of shape (..., n, n_params)
         """
-        if self.likelihood.shown.stop == self.likelihood.shown.start:
-            return self.decoder(z)
-        context = self.likelihood.context(x, visible)
-        shape = (*torch.broadcast_shapes(z.shape[:-1], context.shape[:-1]), -1)
-        return self.decoder(torch.cat([z.expand(shape), context.expand(shape)], dim=-1))
+        if self.likelihood.shown.stop > self.likelihood.shown.start:
+            context = self.likelihood.context(x, visible)
+            shape = (*torch.broadcast_shapes(z.shape[:-1], context.shape[:-1]), -1)
+            z, context = z.expand(shape), context.expand(shape)
+            outputs = self.decoder(torch.cat([z, context], dim=-1))
+        else:
+            outputs = self.decoder(z)
+        if self.likelihood.n_components == 0:
+            return outputs
+        return self.likelihood.with_components(outputs, self.prior_distribution().log_joint(z))
 
     def log_joint(self, p, z, x, observed):
         """Log p(x, z) of codes, in nats; p is the prior, (..., n, latent_dim) -> (..., n)."""
@@ -184,3 +190,12 @@ class VAE(nn.Module):
     def sample_prior(self, n, generator, temperature=1.0):
         """Draw n latent points from p(z), at a temperature as in `Prior.sample`."""
         return self.prior.sample(n, self.encode, generator, temperature)
+
+
+def _check_components(n_components, prior):
+    """Raise where a column says of which component a row is, and the prior has not as many."""
+    if n_components not in (0, prior.n_normals):
+        raise ValueError(
+            f"A column of {n_components} classes that are components needs a prior with as many "
+            f"normals, a mixture. Got {type(prior).__name__} with {prior.n_normals}."
+        )

@@ -14,7 +14,9 @@ from skvae.nn import (
     POSTERIORS,
     PRIORS,
     VAE,
+    ComponentLabel,
     Context,
+    FullMixture,
     JointLikelihood,
     LightStudentT,
     Objective,
@@ -28,6 +30,11 @@ INDEPENDENT = [name for name, family in FAMILIES.items() if family.alone is None
 CASES = [([name], (8,), "full_mixture") for name in INDEPENDENT]
 CASES += [(["categorical"] * 3, (8,), "full_mixture")]
 CASES += [(["gaussian", "bernoulli", *given], (8,), "full_mixture") for given in GIVEN]
+OF_PRIOR = {"component": ComponentLabel}  # a single column, of as many classes as the prior has
+CASES += [
+    (["gaussian", "bernoulli", "ordinal", "component", "gaussian", *given], (8,), "three")
+    for given in ([], ["given gaussian"])
+]
 CASES += [(MIXED, hidden, prior) for hidden in ((), (8,), (7, 5)) for prior in WRITTEN_OUT]
 
 
@@ -39,16 +46,18 @@ def build(families, hidden_layer_sizes, prior, activation="silu", posterior="dia
         Column("x", "any", levels=tuple("ab"), n_codes=2, n_observed=9),  # the third is unseen
         Column("x", "any", levels=tuple("abc"), n_codes=1, n_observed=9),
     ]
-    x = torch.randint(3, (60, 2 * len(families)), generator=generator).double()
+    widths = [1 if name in OF_PRIOR else 2 for name in families]
+    x = torch.randint(3, (60, sum(widths)), generator=generator).double()
     x[:, 0] += torch.randn(60, generator=generator).abs() * (len(families) == 1)
     x = x.round() if FAMILIES[families[0]].domain != "real" else x
-    own = [FAMILIES[name.removeprefix("given ")] for name in families]
-    are_flags = [family.domain == "binary" for family in own for _ in range(2)]
+    own = [(FAMILIES | OF_PRIOR)[name.removeprefix("given ")] for name in families]
+    sized = zip(own, widths, strict=True)
+    are_flags = [family.domain == "binary" for family, n in sized for _ in range(n)]
     x[:, are_flags] = x[:, are_flags].clamp(max=1)
     observed = torch.rand(x.shape, generator=generator) < 0.8
     blocks = [
-        (partial(Context, family) if name.startswith("given") else family, [columns[i % 3]] * 2)
-        for i, (name, family) in enumerate(zip(families, own, strict=True))
+        (partial(Context, family) if name.startswith("given") else family, [columns[i % 3]] * n)
+        for i, (name, family, n) in enumerate(zip(families, own, widths, strict=True))
     ]
     model = VAE(
         JointLikelihood(blocks),
@@ -69,7 +78,8 @@ def build(families, hidden_layer_sizes, prior, activation="silu", posterior="dia
 @pytest.mark.parametrize("has_holes", [False, True])
 @pytest.mark.parametrize(("families", "hidden", "prior"), CASES)
 def test_the_gradient_is_that_of_autograd(families, hidden, prior, has_holes, beta, trimming):
-    model, x, observed = build(families, hidden, PRIORS.get(prior, prior))
+    priors = PRIORS | {"three": partial(FullMixture, n_components=3)}
+    model, x, observed = build(families, hidden, priors.get(prior, prior))
     observed = observed if has_holes else torch.ones_like(observed)
     drawn = noise(model, x, observed, 0.5, torch.Generator().manual_seed(1))
     terms = model(x, *drawn)
@@ -83,6 +93,16 @@ def test_the_gradient_is_that_of_autograd(families, hidden, prior, has_holes, be
     torch.testing.assert_close(elbo, terms.log_weight().detach(), rtol=1e-10, atol=1e-10)
     for weight, slope in zip(model.parameters(), expected, strict=True):
         torch.testing.assert_close(weight.grad, slope, rtol=1e-8, atol=1e-10)
+
+
+def test_the_terms_of_classes_that_are_components_are_those_of_the_model():
+    components = partial(FullMixture, n_components=3)
+    model, x, observed = build([*["gaussian"] * 3, "component", "gaussian"], (8,), components)
+    observed, eps = observed.double(), torch.randn(4, 1, 3, dtype=torch.float64)
+    terms, kernel = model(x, observed, observed, eps), kernel_for(model)
+    log_prob, minus_kl = kernel.terms(kernel.prior(), x.T, observed.T, observed.T, eps[:, 0].T)
+    torch.testing.assert_close(log_prob.permute(1, 2, 0), terms.log_prob.detach())
+    torch.testing.assert_close(minus_kl, -terms.kl.detach())
 
 
 @pytest.mark.parametrize(

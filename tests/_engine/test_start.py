@@ -9,9 +9,10 @@ from common import REAL_POSTERIORS
 from scipy.stats import multivariate_normal
 from sklearn.datasets import load_iris, load_wine
 from sklearn.decomposition import FactorAnalysis
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
 from skvae import VAEAnomalyDetector
-from skvae._engine.start import factor_analysis, start
+from skvae._engine.start import factor_analysis, of_classes, start
 from skvae.nn import LIKELIHOODS, POSTERIORS, PRIORS, VAE, JointLikelihood
 
 TABLES = {"wine": load_wine, "iris": load_iris}
@@ -119,3 +120,19 @@ def test_a_random_start_is_another(table):
         for init in ("linear", "random")
     ]
     assert scores[0] > scores[1]
+
+
+def test_classes_that_are_components_begin_as_in_discriminant_analysis():
+    rng = np.random.default_rng(0)
+    codes, classes = rng.normal(size=(30, 2)), np.repeat([0, 1, 2, -1], [12, 8, 0, 10])
+    weights, means, _ = of_classes(codes, classes, 3)
+    centre = codes.mean(axis=0)
+    np.testing.assert_allclose(weights, np.array([13, 9, 1]) / 23)
+    for k, mean in enumerate(means):
+        np.testing.assert_allclose(mean, np.vstack([codes[classes == k], centre]).mean(axis=0))
+    many = np.tile(codes, (10_000, 1))
+    _, _, (common, *others) = of_classes(many, np.tile(classes, 10_000), 2)
+    oracle = LinearDiscriminantAnalysis(solver="lsqr", store_covariance=True)
+    oracle.fit(codes[classes >= 0], classes[classes >= 0])
+    np.testing.assert_allclose(common - 0.02 * np.eye(2), oracle.covariance_, rtol=1e-3)
+    np.testing.assert_array_equal(others, [common])

@@ -18,6 +18,7 @@ from skvae import VAEClassifier, VAETransformer
 
 TINY = VAETransformer(**SMALL)
 QUICK = VAETransformer(max_steps=300, members=["plain"], random_state=0)
+LABELS = ["latent", "prior", "decoder"]
 BOTH = pytest.mark.parametrize("labels", ["latent", "decoder"])
 
 
@@ -43,7 +44,7 @@ def groups(n, seed=0):
     return centres[y] + rng.normal(size=(3 * n, 4)) @ mixing, y
 
 
-@pytest.fixture(scope="module", params=["latent", "decoder"])
+@pytest.fixture(scope="module", params=LABELS)
 def fitted(request):
     X, y = groups(300)
     return VAEClassifier(QUICK, labels=request.param).fit(X, y)
@@ -62,7 +63,7 @@ def test_a_linear_decoder_given_the_class_is_linear_discriminant_analysis():
 def test_classes_are_told_apart_as_well_as_by_the_best_rule(fitted):
     X, y = groups(500, seed=1)
     best = LinearDiscriminantAnalysis().fit(*groups(2_000)).score(X, y)
-    assert fitted.score(X, y) > best - 0.03
+    assert fitted.score(X, y) > best - 0.04
     proba = fitted.predict_proba(X)
     np.testing.assert_allclose(proba.sum(axis=1), 1)
     np.testing.assert_array_equal(fitted.predict(X), proba.argmax(axis=1))
@@ -80,6 +81,17 @@ def test_scores_are_of_rows_whatever_their_class(fitted):
         assert (scores > logsumexp(joint, axis=1)).all()
     far = X + 50
     assert (fitted.score_samples(far) < scores.min()).all()
+
+
+def test_labels_that_weigh_more_are_fitted_more_closely():
+    X, y = groups(40)
+    y[::3] = np.roll(y, 40)[::3]  # a third are wrong
+    model = VAEClassifier(VAETransformer(**SMALL, robust_weight=0), labels="prior")
+    of_labels = [
+        model.set_params(label_weight=weight).fit(X, y).predict_log_proba(X)[range(120), y].mean()
+        for weight in (0.1, 10)
+    ]
+    assert of_labels[0] < of_labels[1]
 
 
 @BOTH
@@ -256,8 +268,27 @@ WRONG = {
     "labels": (
         X,
         y,
-        {"labels": "prior"},
+        {"labels": "posterior"},
         "'labels' parameter of VAEClassifier must be a str among",
+    ),
+    "no mixture": (
+        X,
+        y,
+        {"labels": "prior", "estimator": VAETransformer(prior="vamp")},
+        "needs a normal for each of 3 classes, 'mixture' or 'full_mixture'. Got an est.*'vamp'",
+    ),
+    "components": (
+        X,
+        y,
+        {"labels": "prior", "estimator": VAETransformer(prior_params={"n_components": 7})},
+        "a normal for each of 3 classes, .*prior_params={'n_components': 7}. Leave out what",
+    ),
+    "weight": (X, y, {"label_weight": 0.0}, "'label_weight' parameter of VAEClassifier must be a"),
+    "weight of none": (
+        X,
+        y,
+        {"labels": "decoder", "label_weight": 2.0},
+        "label_weight=2.0 has no effect with labels='decoder'",
     ),
     "context": (
         X,

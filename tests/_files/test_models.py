@@ -25,10 +25,10 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import skvae
-from skvae import VAEAnomalyDetector, VAETransformer
+from skvae import VAEAnomalyDetector, VAEClassifier, VAETransformer
 from skvae._files import replacing
 from skvae._files.models import _checksum
-from skvae.nn import Gaussian, StandardNormal
+from skvae.nn import FullGaussian, Gaussian, StandardNormal
 
 
 @pytest.fixture
@@ -98,6 +98,39 @@ def test_parameters_and_fitted_attributes_come_back(detector, path):
     assert again.table_.columns_ == detector.table_.columns_
     assert list(again.feature_names_in_) == list(detector.feature_names_in_)
     assert not any(parameter.requires_grad for parameter in again.model_.parameters())
+
+
+@pytest.mark.parametrize(
+    ("labels", "names"),
+    [("latent", ["a", "other", "c"]), ("prior", [3, 5, 9]), ("decoder", [False, True, True])],
+)
+def test_classes_are_those_of_the_classifier_saved(frame, path, labels, names):
+    y = np.array(names)[np.arange(len(frame)) % 3]
+    estimator = VAEAnomalyDetector(**SMALL | {"max_steps": 5}, robust_weight=0)
+    model = VAEClassifier(estimator, labels=labels).fit(frame, y).calibrate(frame, y)
+    again = saved(model, path)
+    assert again.get_params(deep=False).keys() == model.get_params(deep=False).keys()
+    assert again.estimator.get_params() == estimator.get_params()
+    assert again.classes_.dtype == model.classes_.dtype
+    np.testing.assert_array_equal(again.predict_proba(frame), model.predict_proba(frame))
+    sets = [fitted.predict_set(frame, error=0.3) for fitted in (again, model)]
+    np.testing.assert_array_equal(*sets)
+    assert list(again.class_scores_) == list(model.class_scores_)
+
+
+def test_a_classifier_whose_calibration_is_no_number_is_refused(frame, path):
+    estimator = VAETransformer(**SMALL | {"max_steps": 5}, robust_weight=0)
+    y = np.arange(len(frame)) % 2
+    model = VAEClassifier(estimator).fit(frame, y).calibrate(frame, y)
+    model.class_scores_[1][0, 0] = np.nan
+    skvae.save(model, path)
+    with pytest.raises(ValueError, match="a calibration score of a class is no finite number"):
+        skvae.load(path)
+
+
+def test_parts_given_as_classes_come_back(frame, path):
+    model = VAETransformer(**SMALL | {"max_steps": 5}, posterior=FullGaussian).fit(frame)
+    assert saved(model, path).posterior is FullGaussian
 
 
 def test_parameters_set_after_the_fit_do_not_change_the_scores(frame, path):
@@ -244,8 +277,8 @@ def test_safetensors_of_others_are_refused(path):
 
 def test_an_unknown_format_is_named(content, path):
     header, arrays = header_and_arrays(content, path)
-    save_file(arrays, path, header | {"skvae_format": "8", "skvae_version": "9.1"})
-    with pytest.raises(ValueError, match=r"is in format 8 of skvae 9\.1; .* reads format 7"):
+    save_file(arrays, path, header | {"skvae_format": "99", "skvae_version": "9.1"})
+    with pytest.raises(ValueError, match=r"is in format 99 of skvae 9\.1; .* reads format 7"):
         skvae.load(path)
 
 

@@ -55,7 +55,7 @@ class Kernel:
         self._encoder, self._decoder = _Network(model.encoder), _Network(model.decoder[0])
         self._head, self._output = _Layer(model.posterior.head), _Layer(model.decoder[-1])
         self.widest = max(max(weight.shape, default=1) for weight in model.parameters())
-        self._shown = model.likelihood.shown
+        self._shown, self._components = model.likelihood.shown, model.likelihood.components
         self._least_scale = model.posterior.smallest_scale
 
     @torch.no_grad()
@@ -83,18 +83,19 @@ class Kernel:
         s = softplus(raw).add_(self._least_scale)
         z = torch.addcmul(loc, s, eps)
         inner, decoder = self._decoder.forward(torch.cat([z, features[self._shown]]))
-        log_prob, of_noise = self.noise.of(self._output.forward(inner), x)
         log_p, of_prior = prior.of(z)
+        params = self._with_components(self._output.forward(inner), prior, of_prior)
+        log_prob, of_noise = self.noise.of(params, x)
         # log q(z) = -sum(log s + eps^2 / 2) - k log(2 pi) / 2
         minus_log_q = torch.addcmul(s.log(), eps, eps, value=0.5).sum(0).add_(len(z) * HALF_LOG_TAU)
         elbo = (log_prob * observed).sum(0) + log_p + minus_log_q
         # Of each row in the mean: its gradient is that of -share * ELBO, where beta is 1.
         share = _shares(elbo, trimming)
-        d_params = self.noise.backward(of_noise, -share * observed)
+        d_params, d_components = self._parted(self.noise.backward(of_noise, -share * observed))
         self._output.backward(inner, d_params)
         of_decoder = self._decoder.backward(decoder, self._output.of_inputs(d_params))
         d_z, of_context = of_decoder().split([len(z), features[self._shown].shape[0]])
-        d_z = d_z + prior.backward(of_prior, -beta * share)
+        d_z = d_z + prior.backward(of_prior, -beta * share, d_components)
         # The draw moves with loc and s, and log q(z) with s alone.
         d_s = d_z * eps - beta * share / s
         d_head = torch.cat([d_z, d_s * raw.sigmoid()])
@@ -105,6 +106,20 @@ class Kernel:
             d_features[self._shown] += of_context
             self.noise.features_backward(of_features, d_features)
         return elbo
+
+    def _with_components(self, outputs, prior, of_prior):
+        """Parameters of the noise: the decoder's outputs, and shares of the prior's components."""
+        at = self._components
+        if at.stop == at.start:
+            return outputs
+        return torch.cat([outputs[: at.start], prior.log_shares(of_prior), outputs[at.start :]])
+
+    def _parted(self, slope):
+        """Take what is of the decoder's outputs and of the prior's components apart."""
+        at = self._components
+        if at.stop == at.start:
+            return slope, 0.0
+        return torch.cat([slope[: at.start], slope[at.stop :]]), slope[at]
 
     def prior(self):
         """Return the prior under the weights that the model has now."""
@@ -136,9 +151,9 @@ class Kernel:
         codes = z.flatten(1)
         context = features[self._shown].unsqueeze(1).expand(-1, *z.shape[1:]).flatten(1)
         inner, _ = self._decoder.forward(torch.cat([codes, context]))
-        params = self._output.forward(inner).unflatten(1, z.shape[1:])
-        log_prob, _ = self.noise.of(params, x)
-        log_p, _ = prior.of(codes)
+        log_p, of_prior = prior.of(codes)
+        params = self._with_components(self._output.forward(inner), prior, of_prior)
+        log_prob, _ = self.noise.of(params.unflatten(1, z.shape[1:]), x)
         of_noise = (0.5 * eps.square().sum(0)).add_(len(z) * HALF_LOG_TAU)
         minus_kl = log_p.view(z.shape[1:]).add_(s.log().sum(0)).add_(of_noise)
         return log_prob.mul_(observed.unsqueeze(1)), minus_kl

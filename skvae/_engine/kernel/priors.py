@@ -23,7 +23,7 @@ class _Normal:
         """Log density of each code, and what its gradient needs; (k, n) -> (n,)."""
         return self._constant - 0.5 * z.square().sum(0), z
 
-    def backward(self, z, share):
+    def backward(self, z, share, _):
         """Gradient of z of the sum of ``share * log p(z)``."""
         return -share * z
 
@@ -57,10 +57,19 @@ class _FullMixture:
         total = shares.sum(0)
         return top + total.log(), (z, white, shares.div_(total))
 
-    def backward(self, kept, share):
-        """Gradient of z of the sum of ``share * log p(z)``; writes those of the prior."""
+    def log_shares(self, kept):
+        """Log share of each component in the density of each row; (K, n)."""
+        _, _, shares = kept
+        return shares.log()
+
+    def backward(self, kept, share, of_shares):
+        """Gradient of z of the sum of ``share * log p(z)``; writes those of the prior.
+
+        To it comes what has the gradient `of_shares` of the log shares, which adds up to 0 in
+        each row.
+        """
         (z, white, shares), prior = kept, self._prior
-        shares = shares * share
+        shares = shares * share + of_shares
         d_white = (white * shares.unsqueeze(1)).neg_()  # (K, k, n)
         d_centre = d_white.sum(2).neg_()
         d_white = d_white.flatten(0, 1)

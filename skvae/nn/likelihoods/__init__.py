@@ -4,7 +4,16 @@ from .base import Likelihood
 from .context import Context
 from .counts import NegativeBinomial, Poisson, ZeroInflated
 from .joint import JointLikelihood, LinearModel
-from .levels import Bernoulli, Categorical, ClassLabel, OneHot, Ordinal, Smoothed
+from .levels import (
+    Bernoulli,
+    Categorical,
+    ClassLabel,
+    ComponentLabel,
+    OneHot,
+    Ordinal,
+    Smoothed,
+    WeightedLabel,
+)
 from .low_rank import LowRank
 from .multinomial import Multinomial
 from .numbers import (
@@ -23,6 +32,7 @@ __all__ = [
     "Bernoulli",
     "Categorical",
     "ClassLabel",
+    "ComponentLabel",
     "Context",
     "Gaussian",
     "Heteroscedastic",
@@ -43,5 +53,6 @@ __all__ = [
     "Smoothed",
     "SpikeSlab",
     "StudentT",
+    "WeightedLabel",
     "ZeroInflated",
 ]

@@ -58,6 +58,9 @@ class Likelihood(nn.Module):
         location in the column's unit: then a model can begin as a linear one.
     is_scored : bool
         Whether its cells have a density, or the others are given them.
+    is_component : bool
+        Whether its parameters are no outputs of the decoder but log p(z, k) of the components of
+        the prior, one for each of its codes.
     scale_floor : float
         Smallest scale of the noise in the column's unit, of families that have one.
     """
@@ -70,6 +73,7 @@ class Likelihood(nn.Module):
     alone: str | None = None
     has_location = False
     is_scored = True
+    is_component = False
     scale_floor = 0.0
 
     def __init__(self, columns):

@@ -64,7 +64,11 @@ class JointLikelihood(nn.Module):
     n_features : int
         Width of the encoder's input.
     n_params : int
-        Width of the decoder's output.
+        Parameters of all columns.
+    components : slice
+        Those that are log p(z, k) of the prior's components; the others are the decoder's outputs.
+    n_components, n_decoded : int
+        How many these are.
     n_scored : int
         Columns that have a density.
     shown : slice
@@ -80,6 +84,9 @@ class JointLikelihood(nn.Module):
                 block.scale_floor = scale_floor
         self._param_sizes = [b.n_params * c for b, c in zip(self.blocks, self.sizes, strict=True)]
         self.n_params = sum(self._param_sizes)
+        ends = list(accumulate(self._param_sizes, initial=0))
+        own = [i for i, block in enumerate(self.blocks) if block.is_component]
+        self._components = (ends[own[0]], ends[own[0] + 1]) if own else (0, 0)
         widths = [b.n_inputs * c for b, c in zip(self.blocks, self.sizes, strict=True)]
         self.n_features = sum(widths)
         are_given = [not block.is_scored for block in self.blocks]
@@ -91,6 +98,18 @@ class JointLikelihood(nn.Module):
     @property
     def shown(self):
         return slice(*self._shown)
+
+    @property
+    def components(self):
+        return slice(*self._components)
+
+    @property
+    def n_components(self):
+        return self.components.stop - self.components.start
+
+    @property
+    def n_decoded(self):
+        return self.n_params - self.n_components
 
     def context(self, x, visible):
         """Join what the decoder sees of cells; (..., n_columns) -> (..., n_context)."""
@@ -139,6 +158,27 @@ class JointLikelihood(nn.Module):
     def noise_weights(self):
         """Weights that say how wide the noise of the columns is; list of Parameter."""
         return [weight for block in self.blocks for weight in block.noise_weights()]
+
+    def with_components(self, outputs, log_joint):
+        """Join the decoder's outputs and log p(z, k) of the prior's components as parameters.
+
+        Parameters
+        ----------
+        outputs : Tensor of shape (..., n_decoded)
+        log_joint : Tensor of shape (..., n_components)
+
+        Returns
+        -------
+        params : Tensor of shape (..., n_params)
+        """
+        before, after = outputs.tensor_split([self.components.start], dim=-1)
+        return torch.cat([before, log_joint, after], dim=-1)
+
+    def classes(self, x, observed):
+        """Component that each row is said to be of, -1 where it is not; (n, n_columns) -> (n,)."""
+        is_component = torch.tensor([block.is_component for block in self.blocks])
+        column = is_component.repeat_interleave(torch.tensor(self.sizes))
+        return torch.where(observed, x, -1.0)[:, column].squeeze(-1).long()
 
     def learn(self, x, observed):
         """Let each block take from some training rows what is no weight; (n, n_columns)."""

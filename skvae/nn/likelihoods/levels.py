@@ -2,6 +2,7 @@
 
 import math
 import sys
+from dataclasses import dataclass
 
 import torch
 from torch import nn
@@ -11,7 +12,16 @@ from torch.nn.functional import logsigmoid, softplus
 from ..distributions import Levels, Weighted
 from .base import Likelihood, draw_like
 
-__all__ = ["Bernoulli", "Categorical", "ClassLabel", "OneHot", "Ordinal", "Smoothed"]
+__all__ = [
+    "Bernoulli",
+    "Categorical",
+    "ClassLabel",
+    "ComponentLabel",
+    "OneHot",
+    "Ordinal",
+    "Smoothed",
+    "WeightedLabel",
+]
 
 
 class Bernoulli(Likelihood):
@@ -181,6 +191,67 @@ class ClassLabel(Smoothed):
 
     def _log_masses(self, params):
         return params.log_softmax(-1)
+
+
+class ComponentLabel(ClassLabel):
+    """Probability of a class that is a component of the prior: that of the component, given z.
+
+    Then a code and its class have the density p(z) p(y | z) = p(y) p(z | y), and a code without
+    a class has the sum of these, p(z). In other respects as `ClassLabel`, which is in its place in
+    the robust member of a model.
+
+    Shape: (..., c, n_codes) -> batch (..., c).
+
+    References
+    ----------
+    Xu et al., "Probabilistic harmonization and annotation of single-cell transcriptomics data
+    with deep generative models", 2021, doi:10.15252/msb.20209620.
+    """
+
+    robust = ClassLabel
+    is_component = True
+
+
+@dataclass(frozen=True)
+class WeightedLabel:
+    """Family of a class whose labels count so many times as much in training.
+
+    It stands where a class of noise models does.
+
+    Parameters
+    ----------
+    family : class
+        `ClassLabel` or a subclass.
+    weight : float
+    """
+
+    family: type[ClassLabel]
+    weight: float
+
+    @property
+    def __name__(self):
+        """Name of the family, as a class has one."""
+        return self.family.__name__
+
+    @property
+    def domain(self):
+        """How the table encodes the column."""
+        return self.family.domain
+
+    @property
+    def alone(self):
+        """As of the family."""
+        return self.family.alone
+
+    @property
+    def robust(self):
+        """What stands in for it in the robust member of a model, with the same weight."""
+        return WeightedLabel(self.family.robust or self.family, self.weight)
+
+    def __call__(self, columns):
+        block = self.family(columns)
+        block.weight *= self.weight
+        return block
 
 
 class Ordinal(Smoothed):
