@@ -157,7 +157,7 @@ def explain(
     """Write what each column adds to each row's score."""
     check_output(output, [model, table])
     source = Source(table, input_format, separator, decimal)
-    results = shown(by_block(parts_of_block, load(model), keep, source, block_rows))
+    results = shown(by_block(parts_of_block, _explaining(model), keep, source, block_rows))
     target = Target(output, output_format, separator, decimal, escape_formulas)
     write_blocks(results if top is None else oddest(results, top), target)
 
@@ -190,7 +190,7 @@ def repair(
 def report(model, table, output, top, keep, input_format, separator, decimal):
     """Write an HTML page of the scores."""
     check_output(output, [model, table])
-    detector = load(model)
+    detector = _explaining(model)
     rows = read(Source(table, input_format, separator, decimal), text_columns(detector, keep))
     keep = named(keep, rows.columns)
     with about(table):
@@ -213,6 +213,14 @@ def export(model, output):
 def demo(output, seed):
     """Run the demonstration."""
     demonstrate(output, seed)
+
+
+def _explaining(model):
+    """Load a model that explains its scores; raise for another."""
+    detector = load(model)
+    if not hasattr(detector, "explain"):
+        raise ValueError(f"{model} is a {type(detector).__name__}, which explains no scores.")
+    return detector
 
 
 def _check_p_values(model, detector, fdr):

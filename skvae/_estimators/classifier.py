@@ -233,6 +233,11 @@ class VAEClassifier(MetaEstimatorMixin, ClassifierMixin, PredictsSets, BaseEstim
         check_is_fitted(self)
         return self.classes_[self._weighted(self._joint(X)).argmax(axis=1)]
 
+    @property
+    def table_(self):
+        """How the columns are encoded, and last the class."""
+        return self.estimator_.table_
+
     def _fit_to(self, X, table):
         """Clone of the estimator, fitted to a table with the class."""
         estimator = VAETransformer() if self.estimator is None else self.estimator

@@ -73,12 +73,16 @@ def by_block(function, detector, keep, source, block_rows):
 
 
 def scores_of_block(detector, keep, block):
-    """Score the rows of a block, and say which are flagged."""
+    """Score the rows of a block, and say which are flagged, or of which class they are."""
     X = known_columns(detector, keep, block)
     scores = -detector.score_samples(X)
     result = pd.DataFrame({"anomaly_score": scores}, index=block.index)
     if hasattr(detector, "offset_"):
         result["flagged"] = scores > -offsets_of(detector, X)
+    if hasattr(detector, "classes_"):
+        proba = detector.predict_proba(X)
+        result["class"] = detector.classes_[proba.argmax(axis=1)]
+        result["probability"] = proba.max(axis=1)
     return together(block[list(keep)], result)
 
 

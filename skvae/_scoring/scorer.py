@@ -50,7 +50,8 @@ class BlockScorer:
     -----
     Called with a block, a DataFrame, ``pyarrow.Table`` or ``RecordBatch``, it returns one of the
     same kind with as many rows: the columns to keep, ``anomaly_score`` (nats, higher is odder),
-    ``flagged`` (of a detector) and ``p_value`` (if asked for). Columns are found by their names.
+    ``flagged`` (of a detector), ``class`` and its ``probability`` (of a classifier) and ``p_value``
+    (if asked for). Columns are found by their names.
     Called with an iterator of blocks, it returns one of results. Of a block without rows the result
     has none, and the same columns. A ValueError names the column and the row of the block.
 
@@ -136,6 +137,8 @@ class BlockScorer:
         known_columns(detector, self.keep, block)
         dtypes = {"anomaly_score": float}
         dtypes |= {"flagged": bool} if hasattr(detector, "offset_") else {}
+        if hasattr(detector, "classes_"):
+            dtypes |= {"class": detector.classes_[:0].dtype, "probability": float}
         dtypes |= {"p_value": float} if self.p_values else {}
         empty = {name: np.empty(0, dtype) for name, dtype in dtypes.items()}
         return select(block, self.keep, ()).assign(**empty)

@@ -6,8 +6,10 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
+from common import SMALL, run
 
 import skvae
+from skvae import VAEClassifier, VAETransformer
 from skvae._scoring import scorer as module
 
 FEATURES = [*"abcde", "flag"]
@@ -121,3 +123,20 @@ def test_a_model_without_threshold_scores(model, table, tmp_path):
     scores = skvae.BlockScorer(tmp_path / "codes.skvae")(X)
     assert list(scores) == ["anomaly_score"]
     np.testing.assert_array_equal(scores["anomaly_score"], -model.score_samples(table))
+
+
+def test_a_classifier_scores_and_names_classes(keyed, tmp_path, capsys):
+    X, y = keyed[FEATURES], np.where(keyed["a"] > 0, "yes", "no")
+    quick = VAETransformer(**SMALL | {"max_steps": 5}, robust_weight=0)
+    model = VAEClassifier(quick, labels="prior").fit(X, y)
+    skvae.save(model, tmp_path / "classes.skvae")
+    scorer = skvae.BlockScorer(tmp_path / "classes.skvae", keep=["id"])
+    scores = scorer(keyed)
+    assert list(scores) == ["id", "anomaly_score", "class", "probability"]
+    np.testing.assert_array_equal(scores["anomaly_score"], -model.score_samples(X))
+    np.testing.assert_array_equal(scores["class"], model.predict(X))
+    np.testing.assert_array_equal(scores["probability"], model.predict_proba(X).max(axis=1))
+    pd.testing.assert_frame_equal(scorer(keyed[:0]), scores[:0], check_index_type=False)
+    keyed.to_csv(tmp_path / "rows.csv")
+    assert run("explain", tmp_path / "classes.skvae", tmp_path / "rows.csv") == 1
+    assert "classes.skvae is a VAEClassifier, which explains no scores" in capsys.readouterr().err
