@@ -42,14 +42,13 @@ class VAEClassifier(MetaEstimatorMixin, ClassifierMixin, PredictsSets, BaseEstim
     ----------
     estimator : VAETransformer or VAEAnomalyDetector, default=None
         Model to fit a clone of; None for a transformer with defaults.
-    labels : {"latent", "prior", "decoder"}, default="latent"
-        What the class has to do with a row. "latent": it follows from the row's latent code, as
-        the columns do, p(z) p(y | z) p(x | z); rows without a label say where codes lie. "prior":
-        it is a component of the prior, a normal, p(y) p(z | y) p(x | z), and rows without a label
-        are of all of them. "decoder": the decoder is given it, p(y) p(z) p(x | z, y), which needs
-        many labels.
+    labels : {"prior", "latent", "decoder"}, default="prior"
+        What the class has to do with a row. "prior": it is a component of the prior, one normal
+        of latent codes, p(y) p(z | y) p(x | z), and rows without a label are of all of them.
+        "latent": it follows from the code as the columns do, p(z) p(y | z) p(x | z), under any
+        prior. "decoder": the decoder is given it, p(y) p(z) p(x | z, y), which needs many labels.
     label_weight : float, default=1.0
-        Times what labels count in training with "latent" and "prior", where they already make up
+        Times what labels count in training with "prior" and "latent", where they already make up
         for those that are missing. Scores do not have it: they remain bounds.
     class_prior : {"empirical", "balanced"}, default="empirical"
         Frequencies of the classes: those of the labelled rows, or equal ones.
@@ -86,7 +85,9 @@ class VAEClassifier(MetaEstimatorMixin, ClassifierMixin, PredictsSets, BaseEstim
     References
     ----------
     Kingma, Rezende, Mohamed and Welling, "Semi-supervised Learning with Deep Generative Models",
-    2014, arXiv:1406.5298. Sadinle, Lei and Wasserman, "Least Ambiguous Set-Valued Classifiers with
+    2014, arXiv:1406.5298. Xu et al., "Probabilistic harmonization and annotation of single-cell
+    transcriptomics data with deep generative models", 2021, doi:10.15252/msb.20209620, for classes
+    as components. Sadinle, Lei and Wasserman, "Least Ambiguous Set-Valued Classifiers with
     Bounded Error Levels", 2019, arXiv:1609.00451, for sets by class.
 
     Examples
@@ -106,7 +107,7 @@ class VAEClassifier(MetaEstimatorMixin, ClassifierMixin, PredictsSets, BaseEstim
         self,
         estimator: BaseVAE | None = None,
         *,
-        labels: str = "latent",
+        labels: str = "prior",
         label_weight: float = 1.0,
         class_prior: str = "empirical",
         cv: int | None = None,
@@ -294,7 +295,7 @@ def _in_prior(estimator, table, weight):
         raise ValueError(
             f"labels='prior' needs a normal for each of {n_classes} classes, {_MIXTURES[0]!r} or "
             f"{_MIXTURES[1]!r}. Got an estimator with prior={estimator.prior!r} and prior_params="
-            f"{estimator.prior_params!r}. Leave out what is not so."
+            f"{estimator.prior_params!r}. Leave these out, or use labels='latent'."
         )
     label = WeightedLabel(ComponentLabel, weight)
     return _with_noise(estimator, table, label) | {"prior_params": params}

@@ -197,5 +197,6 @@ def _check_components(n_components, prior):
     if n_components not in (0, prior.n_normals):
         raise ValueError(
             f"A column of {n_components} classes that are components needs a prior with as many "
-            f"normals, a mixture. Got {type(prior).__name__} with {prior.n_normals}."
+            f"normals, a mixture. Got {type(prior).__name__} with {prior.n_normals}. Where classes "
+            "were merged, raise max_categories, or lower min_frequency."
         )

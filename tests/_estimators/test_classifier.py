@@ -23,7 +23,7 @@ BOTH = pytest.mark.parametrize("labels", ["latent", "decoder"])
 
 
 @parametrize_with_checks(
-    [VAEClassifier(VAETransformer(**SMALL | {"max_steps": 30}, robust_weight=0))],
+    [VAEClassifier(VAETransformer(**SMALL | {"max_steps": 30, "init": "linear"}, robust_weight=0))],
     expected_failed_checks=lambda estimator: {
         "check_classifiers_classes": "-1 is no class, as in sklearn.semi_supervised"
     },
@@ -208,8 +208,13 @@ def test_columns_are_read_as_those_of_the_estimator(X):
 
 def test_classes_that_would_be_merged_are_refused():
     X, y = groups(20)
+    merged = VAETransformer(**SMALL, max_categories=2)
     with pytest.raises(ValueError, match="max_categories=2 of the estimator leave 2 of 3 classes"):
-        VAEClassifier(VAETransformer(**SMALL, max_categories=2)).fit(X, y)
+        VAEClassifier(merged, labels="latent").fit(X, y)
+    with pytest.raises(
+        ValueError, match=r"with 3\. Where classes were merged, raise max_categories"
+    ):
+        VAEClassifier(merged, labels="prior").fit(X, y)
 
 
 def test_holes_among_labels_are_unknown_whatever_their_kind():
@@ -281,7 +286,7 @@ WRONG = {
         X,
         y,
         {"labels": "prior", "estimator": VAETransformer(prior_params={"n_components": 7})},
-        "a normal for each of 3 classes, .*prior_params={'n_components': 7}. Leave out what",
+        "a normal for each of 3 classes, .*prior_params={'n_components': 7}. Leave these out",
     ),
     "weight": (X, y, {"label_weight": 0.0}, "'label_weight' parameter of VAEClassifier must be a"),
     "weight of none": (
