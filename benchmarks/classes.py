@@ -2,9 +2,10 @@
 
 Half of each table is fitted, of which 10 rows a class are labelled, or all (0). Then one class
 after another is left out of fitting and calibration: rows of it, the novelties, are ranked by the
-largest p-value that a class has, and the share of the others whose own class is denied is to be
-5 %. One JSON line a table, method, labels and seed goes to results/classes.jsonl; what is there
-already is not run again.
+largest p-value that a class has, the share of them with an empty set is counted, and the share of
+the others whose own class is denied is to be 5 % at most. One JSON line a table, method, labels and
+seed goes to results/classes.jsonl, of novelties to novel_classes.jsonl; what is there already is
+not run again.
 """
 
 import argparse
@@ -13,8 +14,11 @@ from functools import partial
 from itertools import product
 
 import numpy as np
+from clusters import MOST_ROWS
+from clusters import TABLES as OF_CLUSTERS
+from datasets import add_data_argument, take
 from records import RESULTS, measure_missing
-from sklearn.datasets import load_breast_cancer, load_digits, load_wine
+from sklearn.datasets import load_breast_cancer
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss, roc_auc_score
 from sklearn.pipeline import make_pipeline
@@ -24,7 +28,9 @@ from threadpoolctl import threadpool_limits
 
 from skvae import VAEClassifier, VAETransformer
 
-TABLES = {"cancer": load_breast_cancer, "wine": load_wine, "digits": load_digits}
+TABLES = {"cancer": lambda data: load_breast_cancer(return_X_y=True)} | OF_CLUSTERS
+OF_FEW_LABELS = ("cancer", "wine", "digits")
+WITH_NOVELTIES = ("wine", "digits", "satellite", "attacks")
 ERROR = 0.05
 
 
@@ -42,21 +48,23 @@ METHODS = {
     "LogisticRegression": lambda seed: logistic(),
     "SelfTrainingClassifier": lambda seed: SelfTrainingClassifier(logistic()),
     "skvae, latent": partial(vae, "latent"),
+    "skvae, prior": partial(vae, "prior"),
     "skvae, decoder": partial(vae, "decoder"),
 }
 
 
-def halves(table, seed):
-    """Rows to fit and rows to judge of a table, and their classes."""
-    X, y = TABLES[table](return_X_y=True)
-    order = np.random.default_rng(seed).permutation(len(y))
+def halves(table, seed, data):
+    """Rows to fit and rows to judge of a table, and their classes, numbered."""
+    X, y = TABLES[table](data)
+    order = np.random.default_rng(seed).permutation(len(y))[:MOST_ROWS]
+    y = np.unique(y, return_inverse=True)[1]
     fit, judge = np.array_split(order, 2)
-    return X[fit].astype(float), y[fit], X[judge].astype(float), y[judge]
+    return take(X, fit), y[fit], take(X, judge), y[judge]
 
 
-def measure(table, method, labels, seed):
+def measure(table, method, labels, seed, data):
     """Accuracy and log loss, in nats, of one classifier."""
-    X, y, X_test, y_test = halves(table, seed)
+    X, y, X_test, y_test = halves(table, seed, data)
     known = y.copy()
     if labels > 0:
         for k in np.unique(y):
@@ -73,43 +81,47 @@ def measure(table, method, labels, seed):
     }
 
 
-def novelties(table, seed):
-    """Mean AUROC of rows of a class left out, and share of the others that their class denies."""
-    X, y, X_test, y_test = halves(table, seed)
-    aurocs, denied = [], []
+def novelties(table, method, seed, data):
+    """Find rows of a class left out: means over the classes."""
+    X, y, X_test, y_test = halves(table, seed, data)
+    found = []
     for left_out in np.unique(y):
-        kept = y != left_out
-        rows = np.flatnonzero(kept)
+        rows = np.flatnonzero(y != left_out)
         fit, calibrate = rows[::2], rows[1::2]
         with threadpool_limits(1), warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            model = vae("latent", seed).fit(X[fit], y[fit]).calibrate(X[calibrate], y[calibrate])
-        p = model.class_p_values(X_test)
-        aurocs.append(roc_auc_score(y_test == left_out, -p.max(axis=1)))
-        of_known = y_test != left_out
-        own = np.searchsorted(model.classes_, y_test[of_known])
-        denied.append((p[of_known][np.arange(len(own)), own] <= ERROR).mean())
-    return {
-        "novelty_auroc": round(float(np.mean(aurocs)), 4),
-        "denied": round(float(np.mean(denied)), 4),
-    }
+            model = METHODS[method](seed).fit(take(X, fit), y[fit])
+            p = model.calibrate(take(X, calibrate), y[calibrate]).class_p_values(X_test)
+        is_new = y_test == left_out
+        own = np.searchsorted(model.classes_, y_test[~is_new])
+        auroc = roc_auc_score(is_new, -p.max(axis=1))
+        is_empty = (p <= ERROR).all(axis=1)
+        denied = p[~is_new][np.arange(len(own)), own] <= ERROR
+        found.append([auroc, is_empty[is_new].mean(), is_empty[~is_new].mean(), denied.mean()])
+    names = ["novelty_auroc", "empty_of_novelties", "empty_of_others", "denied"]
+    return dict(zip(names, np.mean(found, axis=0).round(4).tolist(), strict=True))
 
 
 def main():
     """Run what is missing."""
     parser = argparse.ArgumentParser(description=__doc__)
+    add_data_argument(parser)
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--jobs", type=int, default=1, help="processes, of one thread each")
+    parser.add_argument("--novelties", nargs="+", default=WITH_NOVELTIES, help="tables of them")
     options = parser.parse_args()
     runs = [
         {"table": table, "method": method, "labels": labels, "seed": seed}
-        for seed, table, labels, method in product(options.seeds, TABLES, [10, 0], METHODS)
+        for seed, table, labels, method in product(options.seeds, OF_FEW_LABELS, [10, 0], METHODS)
     ]
-    measure_missing(RESULTS / "classes.jsonl", runs, measure, options.jobs)
+    of_data = partial(measure, data=options.data)
+    measure_missing(RESULTS / "classes.jsonl", runs, of_data, options.jobs)
     runs = [
-        {"table": table, "seed": seed} for seed, table in product(options.seeds, ["wine", "digits"])
+        {"table": table, "method": f"skvae, {labels}", "seed": seed}
+        for seed, table, labels in product(options.seeds, options.novelties, ["latent", "prior"])
     ]
-    measure_missing(RESULTS / "novel_classes.jsonl", runs, novelties, options.jobs)
+    of_data = partial(novelties, data=options.data)
+    measure_missing(RESULTS / "novel_classes.jsonl", runs, of_data, options.jobs)
 
 
 if __name__ == "__main__":
