@@ -137,12 +137,12 @@ def test_classes_may_be_of_any_kind(unknown):
 
 def test_sets_hold_their_promise_for_each_class_and_are_empty_for_novelties(fitted):
     fitted = pickle.loads(pickle.dumps(fitted)).calibrate(*groups(400, seed=2))
-    X, y = groups(2_000, seed=3)
+    X, y = groups(1_000, seed=3)
     possible = fitted.predict_set(X, error=0.1)
     denied = [np.sum(~possible[y == k, k]) for k in range(3)]
     # 400 calibration rows scatter, too: each of the two rates is a beta variable.
-    _, high = stats.betabinom(2_000, 40, 361).interval(0.9999)
-    low, _ = stats.betabinom(2_000, 20, 381).interval(0.9999)
+    _, high = stats.betabinom(1_000, 40, 361).interval(0.9999)
+    low, _ = stats.betabinom(1_000, 20, 381).interval(0.9999)
     assert all(low <= n <= high for n in denied)
     assert possible.sum(axis=1).mean() < 1.6
     assert not fitted.predict_set(X + 50).any()

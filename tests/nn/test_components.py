@@ -85,7 +85,7 @@ def log_weights(model, k, eps):
 
 
 def test_a_class_is_a_normal_and_its_bound_is_tight_as_draws_grow(quadratic):
-    eps = torch.randn(20_000, 1, 2, generator=torch.Generator().manual_seed(0)).double()
+    eps = torch.randn(10_000, 1, 2, generator=torch.Generator().manual_seed(0)).double()
     weights = np.stack([log_weights(quadratic, k, eps) for k in range(3)], axis=-1)
     joint = logsumexp(weights, axis=0) - np.log(len(eps))
     densities = [
@@ -93,7 +93,7 @@ def test_a_class_is_a_normal_and_its_bound_is_tight_as_draws_grow(quadratic):
         for m, S in zip(MEANS, COVARIANCES, strict=True)
     ]
     exact = np.column_stack([p.logpdf(ROWS) for p in densities]) + np.log(SHARES)
-    np.testing.assert_allclose(joint, exact, atol=0.05)
+    np.testing.assert_allclose(joint, exact, atol=0.06)
     assert (weights.mean(axis=0) < exact).all()  # one q serves all classes
 
 
