@@ -291,14 +291,15 @@ def _in_prior(estimator, table, weight):
     """Parameters with which classes are components of the prior."""
     n_classes = len(table.dtypes.iloc[-1].categories)
     params = {"n_components": n_classes} | (estimator.prior_params or {})
-    if estimator.prior not in _MIXTURES or params["n_components"] != n_classes:
+    prior = "full_mixture" if estimator.prior == "auto" else estimator.prior
+    if prior not in _MIXTURES or params["n_components"] != n_classes:
         raise ValueError(
             f"labels='prior' needs a normal for each of {n_classes} classes, {_MIXTURES[0]!r} or "
             f"{_MIXTURES[1]!r}. Got an estimator with prior={estimator.prior!r} and prior_params="
             f"{estimator.prior_params!r}. Leave these out, or use labels='latent'."
         )
     label = WeightedLabel(ComponentLabel, weight)
-    return _with_noise(estimator, table, label) | {"prior_params": params}
+    return _with_noise(estimator, table, label) | {"prior": prior, "prior_params": params}
 
 
 def _in_decoder(estimator, table, weight):
