@@ -10,14 +10,17 @@ from copy import deepcopy
 
 import numpy as np
 import torch
+from scipy.special import logsumexp
+from scipy.stats import multivariate_normal
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.metrics import adjusted_rand_score
 from sklearn.mixture import BayesianGaussianMixture, GaussianMixture
 
 from .blocks import by_model
 from .start import REGULARIZATION, ROWS_A_NORMAL
 from .threads import one_thread, one_thread_of_blas
 
-__all__ = ["begin_at_clusters", "mixture_of", "responsibilities"]
+__all__ = ["begin_at_clusters", "mixture_of", "mixture_of_sticks", "responsibilities"]
 
 
 LEAST_WEIGHT = 1e-3  # of a component: below it hardly a code would move it
@@ -26,6 +29,7 @@ N_STARTS = 3  # of a mixture, of which the likeliest is kept
 N_STICKS = 20  # of the Dirichlet process
 LEAST_SHARE = 0.01  # of the codes: sticks of less, or of too few for a normal, are no clusters
 HELD_OUT = 5  # one in so many codes judges what shape covariances have
+NONE_EMPTY = 1e-9  # share that each row has in each component at least
 
 
 def begin_at_clusters(model, prior, n_clusters, x, observed, seed):
@@ -51,50 +55,120 @@ def begin_at_clusters(model, prior, n_clusters, x, observed, seed):
     with torch.no_grad(), one_thread(), one_thread_of_blas():
         q = model.infer(x, visible)
         noise = torch.randn(q.mean.shape, generator=generator, dtype=x.dtype)
-        codes = q.transport(noise.to(x.device)).cpu().double().numpy()
-        mixture = mixture_of(codes, n_clusters, seed)
+        drawn = q.transport(noise.to(x.device))
+        means, codes = (part.cpu().double().numpy() for part in (q.mean, drawn))
+        if n_clusters == "auto":
+            mixture = mixture_of_sticks(codes, seed)
+        else:
+            mixture = mixture_of(means, codes, n_clusters, seed)
         features = model.likelihood.featurize(x, visible).cpu()
         own = prior(model.latent_dim, features, generator=generator, n_components=len(mixture[0]))
         own.to(dtype=x.dtype).start(*(torch.tensor(part, dtype=x.dtype) for part in mixture))
     model.prior = own.to(x.device)
 
 
-def mixture_of(codes, n_clusters, seed):
+def mixture_of(means, codes, n_clusters, seed):
     """Weights, means and covariances of a normal mixture of codes, the largest first.
 
-    Covariances are full or diagonal, as codes held out have it. How many components there are
-    is given, or left to a Dirichlet process.
+    Its clusters are found among the means of the codes: where columns say little of a code, as
+    levels do, the noise of the codes themselves is wider than what kinds differ by, and mixtures
+    of them come to tell wide from narrow. A component then has the moments of its codes, noise
+    and all. Covariances are full or diagonal, as codes held out have it.
 
     Parameters
     ----------
-    codes : ndarray of shape (n, k)
-    n_clusters : int or "auto"
+    means, codes : ndarray of shape (n, k)
+        Of the posterior of each row: its mean, and a draw.
+    n_clusters : int
     seed : int
 
     Returns
     -------
-    weights : ndarray of shape (n_components,)
-    means : ndarray of shape (n_components, k)
-    covariances : ndarray of shape (n_components, k, k)
+    weights : ndarray of shape (n_clusters,)
+    means : ndarray of shape (n_clusters, k)
+    covariances : ndarray of shape (n_clusters, k, k)
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        shares = _clusters(means, n_clusters, seed).predict_proba(means)
+    shares = shares[:, np.argsort(-shares.sum(axis=0), kind="stable")]
+    mixture = _moments(codes, shares)
+    is_judge = np.arange(len(codes)) % HELD_OUT == 0
+    if is_judge.all():
+        return _with_diagonal(*mixture)
+    judged = _moments(codes[~is_judge], shares[~is_judge])
+    full, diagonal = (
+        _log_prob(codes[is_judge], *each).sum() for each in (judged, _with_diagonal(*judged))
+    )
+    return mixture if full > diagonal else _with_diagonal(*mixture)
+
+
+def _clusters(means, n_clusters, seed):
+    """Mixture of means whose covariances are one or many, as halves of them agree the better.
+
+    With one covariance kinds differ by where they are alone, with many by how wide they are too,
+    which two halves of the rows often do not have in common.
+    """
+    models = [
+        GaussianMixture(
+            n_clusters,
+            covariance_type=shape,
+            n_init=N_STARTS,
+            reg_covar=REGULARIZATION,
+            random_state=seed,
+        )
+        for shape in ("tied", "full")
+    ]
+    halves = means[::2], means[1::2]
+    if len(halves[1]) < max(2, n_clusters):
+        return models[0].fit(means)
+
+    def agreement(model):
+        return adjusted_rand_score(*(deepcopy(model).fit(half).predict(means) for half in halves))
+
+    return max(models, key=agreement).fit(means)
+
+
+def _moments(codes, shares):
+    """Weights, means and covariances of codes that have shares in components."""
+    shares = shares.clip(NONE_EMPTY)
+    counts = shares.sum(axis=0)
+    means = shares.T @ codes / counts[:, None]
+    apart = codes - means[:, None]  # (K, n, k)
+    covariances = np.einsum("kni,kn,knj->kij", apart, shares.T / counts[:, None], apart)
+    weights = (counts / counts.sum()).clip(LEAST_WEIGHT)
+    return weights / weights.sum(), means, covariances + REGULARIZATION * np.eye(codes.shape[1])
+
+
+def _with_diagonal(weights, means, covariances):
+    return weights, means, covariances * np.eye(means.shape[1])
+
+
+def _log_prob(codes, weights, means, covariances):
+    """Log density of codes under a normal mixture; (n,)."""
+    components = [
+        multivariate_normal.logpdf(codes, *each) for each in zip(means, covariances, strict=True)
+    ]
+    return logsumexp(np.reshape(components, (len(weights), -1)).T + np.log(weights), axis=1)
+
+
+def mixture_of_sticks(codes, seed):
+    """Mixture as `mixture_of`, whose number of components a Dirichlet process says.
+
+    Of codes with their noise: clusters are apart farther than that, or else they are many.
 
     References
     ----------
     Blei and Jordan, "Variational inference for Dirichlet process mixtures", 2006,
     doi:10.1214/06-BA104.
     """
-    automatic = n_clusters == "auto"
-    n_components = min(N_STICKS, len(codes)) if automatic else n_clusters
-    kind = BayesianGaussianMixture if automatic else GaussianMixture
-    model = kind(
-        n_components=n_components,
-        n_init=1 if automatic else N_STARTS,
-        reg_covar=REGULARIZATION,
-        random_state=seed,
+    model = BayesianGaussianMixture(
+        n_components=min(N_STICKS, len(codes)), reg_covar=REGULARIZATION, random_state=seed
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         model.set_params(covariance_type=_shape(model, codes)).fit(codes)
-    least = max(LEAST_SHARE, ROWS_A_NORMAL / len(codes)) if automatic else 0.0
+    least = max(LEAST_SHARE, ROWS_A_NORMAL / len(codes))
     order = np.argsort(-model.weights_, kind="stable")
     kept = order[model.weights_[order] >= min(least, model.weights_.max())]
     weights = model.weights_[kept].clip(LEAST_WEIGHT)
@@ -111,7 +185,7 @@ def _shape(model, codes):
     if len(fitted) < max(2, model.n_components):
         return "diag"
     likelihoods = {
-        shape: deepcopy(model).set_params(covariance_type=shape, n_init=1).fit(fitted).score(judges)
+        shape: deepcopy(model).set_params(covariance_type=shape).fit(fitted).score(judges)
         for shape in ("diag", "full")
     }
     return max(likelihoods, key=likelihoods.get)

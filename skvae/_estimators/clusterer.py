@@ -47,9 +47,11 @@ class VAEClusterer(ClusterMixin, BaseVAE):
     Notes
     -----
     The model is trained under a mixture that starts at codes of the numbers alone. Then the
-    mixture begins anew at the codes that were learned, the largest cluster first, with full or
-    diagonal covariances, as codes held out have it, and no weight below 0.001; and half as many
-    steps follow. Without this rows of different kinds often came to share a component, or all did.
+    mixture begins anew at clusters of the means of the codes that were learned, the largest first,
+    with full or diagonal covariances, as codes held out have it, and no weight below 0.001; and
+    half as many steps follow. Without this rows of different kinds often came to share a
+    component, or all did. Whether clusters differ in their shapes, or in their places alone, is
+    decided by which two halves of the rows agree on.
 
     Nothing makes clusters the classes that one has in mind: a class may be several kinds of rows,
     or a part of one. Held-out nats (`score`) choose between numbers of clusters and other
@@ -64,6 +66,8 @@ class VAEClusterer(ClusterMixin, BaseVAE):
     Autoencoders", 2016, arXiv:1611.02648.
     Blei and Jordan, "Variational inference for Dirichlet process mixtures", 2006,
     doi:10.1214/06-BA104.
+    Lange, Roth, Braun and Buhmann, "Stability-Based Validation of Clustering Solutions", 2004,
+    doi:10.1162/089976604773717621.
 
     Examples
     --------

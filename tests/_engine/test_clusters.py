@@ -6,7 +6,12 @@ import torch
 from sklearn.mixture import BayesianGaussianMixture, GaussianMixture
 
 from skvae._engine import responsibilities
-from skvae._engine.clusters import LEAST_WEIGHT, begin_at_clusters, mixture_of
+from skvae._engine.clusters import (
+    LEAST_WEIGHT,
+    begin_at_clusters,
+    mixture_of,
+    mixture_of_sticks,
+)
 from skvae._engine.score import draws, elbo_terms, importance_bound
 from skvae._table import Column
 from skvae.nn import (
@@ -31,16 +36,19 @@ def codes():
     return (CENTRES[kinds] + rng.normal(size=(2_000, 2)))[order], kinds[order]
 
 
-@pytest.mark.parametrize("n_clusters", [4, "auto"])
-def test_normals_far_apart_are_found_with_their_shares_the_largest_first(codes, n_clusters):
-    weights, means, covariances = mixture_of(codes[0], n_clusters, seed=0)
+@pytest.mark.parametrize(
+    "find",
+    [lambda codes: mixture_of(codes, codes, 4, 0), lambda codes: mixture_of_sticks(codes, 0)],
+)
+def test_normals_far_apart_are_found_with_their_shares_the_largest_first(codes, find):
+    weights, means, covariances = find(codes[0])
     np.testing.assert_allclose(weights, SHARES, atol=0.01)
     np.testing.assert_allclose(means, CENTRES, atol=0.3)
     np.testing.assert_allclose(covariances, np.broadcast_to(np.eye(2), (4, 2, 2)), atol=0.4)
 
 
 def test_weights_are_those_of_truncated_sticks_given_their_responsibilities(codes):
-    weights, _, _ = mixture_of(codes[0], "auto", seed=0)
+    weights, _, _ = mixture_of_sticks(codes[0], seed=0)
     oracle = BayesianGaussianMixture(n_components=20, covariance_type="diag", random_state=0)
     oracle.set_params(reg_covar=0.02).fit(codes[0])
     counts = oracle.predict_proba(codes[0]).sum(axis=0)
@@ -54,14 +62,34 @@ def test_weights_are_those_of_truncated_sticks_given_their_responsibilities(code
 def test_covariances_are_full_or_diagonal_as_codes_held_out_have_it(codes):
     turned = codes[0] @ np.array([[1.0, 0.95], [0.0, 0.3]])
     few = np.random.default_rng(0).normal(size=(60, 12))
-    full, diagonal = (mixture_of(each, 3, seed=0)[2] for each in (turned, few))
+    full, diagonal = (mixture_of(each, each, 3, seed=0)[2] for each in (turned, few))
     assert (full[:, 0, 1] != 0).all()
     assert (diagonal == diagonal * np.eye(12)).all()
 
 
+def test_kinds_nearer_to_each_other_than_the_noise_of_codes_are_found():
+    """As those of levels are: some rows say more of their code than others do."""
+    rng = np.random.default_rng(0)
+    kinds = rng.integers(2, size=1_000)
+    means = 0.1 * rng.normal(size=(1_000, 6))
+    means[:, 0] += 0.8 * kinds
+    scales = rng.choice([0.3, 1.0], size=(1_000, 1))
+    codes = means + scales * rng.normal(size=means.shape)
+    weights, centres, covariances = mixture_of(means, codes, 2, seed=0)
+    shares = np.bincount(kinds) / 1_000
+    np.testing.assert_allclose(weights, np.sort(shares)[::-1], atol=0.01)
+    expected = [codes[kinds == kind].mean(axis=0) for kind in np.argsort(-shares)]
+    np.testing.assert_allclose(centres, expected, atol=0.02)
+    for centre, covariance in zip(centres, covariances, strict=True):
+        own = codes[kinds == (centre[0] > 0.4)]
+        np.testing.assert_allclose(covariance.diagonal(), own.var(axis=0) + 0.02, atol=0.03)
+    of_codes = GaussianMixture(2, n_init=3, random_state=0).fit(codes)
+    assert np.abs(np.subtract(*of_codes.means_)).max() < 0.5  # wide from narrow, not kinds
+
+
 def test_no_weight_begins_below_the_least(codes):
     rows = np.vstack([np.repeat(codes[0][:1], 5_000, axis=0), [[90.0, 90.0]]])
-    weights, _, _ = mixture_of(rows, 2, seed=0)
+    weights, _, _ = mixture_of(rows, rows, 2, seed=0)
     assert weights.min() == pytest.approx(LEAST_WEIGHT, rel=0.01)
 
 
