@@ -9,7 +9,7 @@ import torch
 from ..nn import VAE
 from .clusters import begin_at_clusters
 from .recipe import Recipe
-from .refit import refit_encoder, spoilt
+from .refit import fit_prior, refit_encoder, spoilt, weights_before
 from .step import AdamW
 from .training import Training, pass_over
 
@@ -83,6 +83,7 @@ class Trainee(NamedTuple):
             *(self.model, rows.fitted, rows.judges),
             max_steps=self.recipe.max_steps,
             n_iter_no_change=self.recipe.n_iter_no_change,
+            weights=weights_before(self.model),
             verbose=verbose,
             **shared,
         )
@@ -105,7 +106,8 @@ class Trainee(NamedTuple):
         """Give the model the best weights of a training that was begun here.
 
         Where there are to be clusters, the prior begins at them, and the training that came to
-        its end goes on. After one by another objective the encoder is fitted to the ELBO once more.
+        its end goes on. After one by another objective the encoder is fitted to the ELBO once more,
+        and a prior that comes after all else is fitted then.
 
         Parameters
         ----------
@@ -120,22 +122,13 @@ class Trainee(NamedTuple):
         trained : Trained
         """
         training.end()
-        recipe, device, critic = self.recipe, rows.fitted[0].device, training.critic
-        if recipe.n_clusters is not None:
+        critic = training.critic
+        if self.recipe.n_clusters is not None:
             self._begin_at_clusters(rows, seed)
             if training.is_complete:
                 critic = self._go_on_at_clusters(rows, seed, checkpoint, critic)
-        objective = recipe.objective()
-        if not (objective.is_elbo() or training.is_interrupted):
-            refit_encoder(
-                *(self.model, rows.fitted, rows.judges, f"{self.name} refit", checkpoint),
-                weights=spoilt(self.model, objective),
-                max_steps=recipe.max_steps,
-                batch_size=recipe.batch_size,
-                learning_rate=recipe.learning_rate_init,
-                hidden_rows=recipe.hidden_rows,
-                generator=torch.Generator(device).manual_seed(seed + 1),
-            )
+        if not training.is_interrupted:
+            self._fit_parts(rows, seed, checkpoint)
         trained = self._replace(critic=critic)
         return Trained(*trained, training.history, training.is_complete)
 
@@ -155,6 +148,11 @@ class Trainee(NamedTuple):
         trained : Trained
         state : dict
         """
+        if self.model.prior.after:
+            raise ValueError(
+                "prior_params={'after': True} fits the prior once all else is trained, which "
+                "partial_fit never knows. Use fit, or leave 'after' out."
+            )
         shared = self._shared(rows, seed)
         elbo, n_steps, state = pass_over(self.model, rows.fitted, state, **shared)
         history = {"step": [n_steps], "train": [elbo], "validation": [math.nan]}
@@ -163,6 +161,28 @@ class Trainee(NamedTuple):
             state = AdamW(self.model.parameters()).state  # of other weights
         trained = self._replace(critic=shared["objective"].critic)
         return Trained(*trained, history, False), state
+
+    def _fit_parts(self, rows, seed, checkpoint):
+        """Stages that follow, each of a part of the model."""
+        recipe, device = self.recipe, rows.fitted[0].device
+        objective = recipe.objective()
+        settings = {
+            "max_steps": recipe.max_steps,
+            "batch_size": recipe.batch_size,
+            "learning_rate": recipe.learning_rate_init,
+            "generator": torch.Generator(device).manual_seed(seed + 1),
+        }
+        data = self.model, rows.fitted, rows.judges
+        if not objective.is_elbo():
+            refit_encoder(
+                *(*data, f"{self.name} refit", checkpoint),
+                weights=spoilt(self.model, objective),
+                hidden_rows=recipe.hidden_rows,
+                **settings,
+            )
+        if self.model.prior.after:
+            # Of rows that are seen whole: those are scored.
+            fit_prior(*data, f"{self.name} prior", checkpoint, hidden_rows=0.0, **settings)
 
     def _begin_at_clusters(self, rows, seed):
         recipe = self.recipe

@@ -13,7 +13,7 @@ from .layers import MLP, inverse_softplus, linear
 from .posteriors import DiagonalGaussian
 from .priors import Prior
 
-__all__ = ["HierarchicalNormal", "HierarchicalPrior"]
+__all__ = ["HierarchicalNormal", "HierarchicalPrior", "check_sizes"]
 
 _CORRELATION = 0.5**0.5  # of a code and that of its own level at the start
 _POINTS = 32  # draws of a bound that is given no noise
@@ -24,12 +24,12 @@ class HierarchicalNormal(Distribution):
 
     Parameters
     ----------
-    prior : HierarchicalPrior
+    prior : HierarchicalPrior or GMVAEPrior
     """
 
     def __init__(self, prior):
         self.prior = prior
-        super().__init__(event_shape=prior.raw_scale.shape, validate_args=False)
+        super().__init__(event_shape=prior.event_shape, validate_args=False)
 
     @property
     def mean(self):
@@ -74,8 +74,8 @@ class HierarchicalPrior(Prior):
     r"""Prior with a level of codes of its own, :math:`p(z) = \int p(u)\, N(z; f(u), \sigma^2) du`.
 
     It begins as the standard normal, whose bound has no noise, and is trained with the rest of
-    the model: the score is a bound of a bound, looser than a density by the KL divergence of
-    q(u | z) from p(u | z).
+    the model, or after it: the score is a bound of a bound, looser than a density by the KL
+    divergence of q(u | z) from p(u | z).
 
     Parameters
     ----------
@@ -86,6 +86,9 @@ class HierarchicalPrior(Prior):
         Dimensions of u; None for as many as z has.
     hidden_layer_sizes : sequence of int, default=(32,)
         Of the encoder of z; its decoder has them in reverse.
+    after : bool, default=False
+        Whether it stays standard normal while all else is trained, and is then fitted to the codes
+        of that model, as Dai and Wipf's second stage. Not for `partial_fit`.
     generator : torch.Generator
 
     Attributes
@@ -97,12 +100,24 @@ class HierarchicalPrior(Prior):
     ----------
     Rezende, Mohamed and Wierstra, "Stochastic Backpropagation and Approximate Inference in Deep
     Generative Models", 2014, arXiv:1401.4082. Dai and Wipf, "Diagnosing and Enhancing VAE
-    Models", 2019, arXiv:1903.05789, for a second model of codes, there trained after the first.
+    Models", 2019, arXiv:1903.05789, for a second model of codes, trained after the first.
     """
 
-    def __init__(self, latent_dim, examples, *, n_codes=None, hidden_layer_sizes=(32,), generator):
+    def __init__(
+        self,
+        latent_dim,
+        examples,
+        *,
+        n_codes=None,
+        hidden_layer_sizes=(32,),
+        after=False,
+        generator,
+    ):
         super().__init__()
-        _check_sizes([1 if n_codes is None else n_codes, *hidden_layer_sizes])
+        if not isinstance(after, bool):
+            raise TypeError(f"after must be True or False. Got {after!r}")
+        self.after = after
+        check_sizes([1 if n_codes is None else n_codes, *hidden_layer_sizes])
         self.noise_dim = latent_dim if n_codes is None else int(n_codes)
         self.encoder = MLP(latent_dim, hidden_layer_sizes, "silu", generator)
         self.posterior = DiagonalGaussian(
@@ -129,6 +144,11 @@ class HierarchicalPrior(Prior):
         output.weight[:n, -self.noise_dim :][:, :n] = shared[:n, :n]
         self.raw_scale.copy_(inverse_softplus(rest[1] - DiagonalGaussian.smallest_scale))
 
+    @property
+    def event_shape(self):
+        """Shape of a code z."""
+        return self.raw_scale.shape
+
     def infer(self, z):
         """q(u | z); (..., latent_dim) -> batch (...), event (noise_dim,)."""
         return self.posterior(self.encoder(z))
@@ -154,7 +174,8 @@ class HierarchicalPrior(Prior):
         return self.decoder(u) + math.sqrt(temperature) * self.scale() * eps
 
 
-def _check_sizes(sizes):
+def check_sizes(sizes):
+    """Raise ValueError for dimensions or layers of no known size."""
     for size in sizes:
         if not isinstance(size, Integral) or isinstance(size, bool) or not 1 <= size < 2**20:
             raise ValueError(

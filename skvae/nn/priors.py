@@ -14,7 +14,7 @@ from torch import nn
 
 from .distributions import DiagonalNormal, MixtureDistribution, PrecisionNormal
 
-__all__ = ["FullMixture", "Mixture", "Prior", "StandardNormal", "VampPrior"]
+__all__ = ["FullMixture", "Mixture", "Prior", "StandardNormal", "VampPrior", "check_components"]
 
 _MOST_COMPONENTS = 2**20
 
@@ -38,12 +38,15 @@ class Prior(nn.Module):
         Columns of noise that `log_prob` needs, beside those of the codes.
     needs_encoder : bool
         Whether it is made of posteriors that have one.
+    after : bool
+        Whether it stays as it begins until all else is trained, and is then fitted alone.
     space : {"real", "bits", "codes"}
         What codes are; it has to be that of the posterior.
     """
 
     needs_encoder = False
     n_normals = 0
+    after = False
     noise_dim = 0
     space = "real"
 
@@ -78,6 +81,21 @@ class Prior(nn.Module):
             In nats.
         """
         return p.log_prob(z)
+
+    def log_joint(self, p, z, eps):
+        """Log p(z, k) of codes and the components of a mixture, in nats.
+
+        Parameters
+        ----------
+        p, z, eps
+            As in `log_prob`.
+
+        Returns
+        -------
+        log_joint : Tensor of shape (..., n, n_components)
+            Its logsumexp is `log_prob`, and its softmax the share of each component in z.
+        """
+        return p.log_joint(z)
 
     def sample(self, n, encode, generator, temperature=1.0):
         """Draw n independent latent points.
@@ -147,7 +165,7 @@ class Mixture(Prior):
 
     def __init__(self, latent_dim, examples, *, n_components=20, generator):
         super().__init__()
-        _check_components(n_components)
+        check_components(n_components)
         self.logits = nn.Parameter(torch.zeros(n_components))
         self.loc = nn.Parameter(torch.randn((n_components, latent_dim), generator=generator))
         self.log_scale = nn.Parameter(torch.zeros(n_components, latent_dim))
@@ -191,7 +209,7 @@ class FullMixture(Prior):
 
     def __init__(self, latent_dim, examples, *, n_components=10, generator):
         super().__init__()
-        _check_components(n_components)
+        check_components(n_components)
         self.logits = nn.Parameter(torch.zeros(n_components))
         self.loc = nn.Parameter(torch.randn((n_components, latent_dim), generator=generator))
         self.log_diagonal = nn.Parameter(torch.zeros(n_components, latent_dim))
@@ -244,7 +262,7 @@ class VampPrior(Prior):
 
     def __init__(self, latent_dim, examples, *, n_components=200, generator):
         super().__init__()
-        _check_components(n_components)
+        check_components(n_components)
         chosen = torch.randint(len(examples), (n_components,), generator=generator)
         self.pseudo_inputs = nn.Parameter(examples[chosen].clone())
         self.register_buffer("logits", torch.zeros(n_components))
@@ -258,7 +276,8 @@ class VampPrior(Prior):
         return q.transport(_normal(q.mean.shape, q.mean, generator, temperature))
 
 
-def _check_components(n_components):
+def check_components(n_components):
+    """Raise ValueError for a number of components that cannot be."""
     is_integer = isinstance(n_components, Integral) and not isinstance(n_components, bool)
     if not is_integer or not 1 <= n_components < _MOST_COMPONENTS:
         raise ValueError(

@@ -71,6 +71,7 @@ def interrupted(estimator, X, path, kill_at, n_steps, **told):
     [
         *(({}, n) for n in (1, 27, 58, 90)),
         ({"beta": 0.5, "members": ["plain"]}, 66),
+        ({"prior": "vae", "prior_params": {"after": True}, "members": ["plain"]}, 66),
         ({"prior": "vamp", "posterior": "full", "members": ["plain"]}, 40),
         ({"capacity": 2.0, "divergence": "mmd", "members": ["plain"]}, 31),
         ({"divergence": "adversarial", "members": [{"max_steps": 20}], "robust_weight": 0.0}, 11),

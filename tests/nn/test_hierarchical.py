@@ -41,6 +41,21 @@ def test_it_begins_as_the_standard_normal_in_every_draw(n_codes, generator):
     np.testing.assert_allclose(drawn.T.cov(), np.eye(LATENT_DIM), atol=0.05)
 
 
+@pytest.mark.parametrize("a", [0.0, 0.3, 0.95])
+def test_codes_that_are_normal_already_gain_nothing_by_codes_of_their_own(a, generator):
+    """p(z | u) = N(a u, (1 - a**2) I) with the exact q(u | z) leaves every score."""
+    prior = build(generator, n_codes=LATENT_DIM, hidden_layer_sizes=())
+    slope, scale = a * torch.eye(LATENT_DIM).double(), torch.full((LATENT_DIM,), 1 - a**2).sqrt()
+    prior.posterior.start(slope, slope[0] * 0, scale)
+    prior.decoder[-1].weight.copy_(slope)
+    prior.decoder[-1].bias.zero_()
+    prior.raw_scale.copy_(inverse_softplus(scale - 0.01))
+    z = 2 * normal(7, 20, LATENT_DIM, generator=generator)
+    eps = normal(7, 1, LATENT_DIM, generator=generator)
+    expected = stats.norm.logpdf(z).sum(-1)
+    np.testing.assert_allclose(prior.log_prob(prior(None), z, eps), expected, atol=1e-4)
+
+
 def linear_level(generator):
     """Prior of two linear levels whose q(u | z) is exact, and its density."""
     loadings = np.linalg.qr(normal(LATENT_DIM, 2, generator=generator).numpy())[0] * [1.5, 0.7]
