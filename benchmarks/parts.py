@@ -28,6 +28,8 @@ PARTS = {
     'prior="standard_normal"': {"prior": "standard_normal"},
     'prior="spike_slab"': {"prior": "spike_slab"},
     'prior="vae"': {"prior": "vae"},
+    'prior="vae", after': {"prior": "vae", "prior_params": {"after": True}},
+    'prior="gmvae"': {"prior": "gmvae"},
     'posterior="binary", prior="bernoulli"': {"posterior": "binary", "prior": "bernoulli"},
     'divergence="adversarial"': {"divergence": "adversarial"},
     'divergence="rows_adversarial"': {"divergence": "rows_adversarial"},

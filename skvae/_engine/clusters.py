@@ -203,10 +203,14 @@ def responsibilities(model, x, observed, eps, device):
     -------
     shares : ndarray of shape (n, n_components)
     """
+    k = model.latent_dim
 
     def of_block(model, p, block, seen, noise):
         q = model.search(block, seen, noise)
+        joint = (
+            model.prior.log_joint(p, q.transport(each[..., :k]), each[..., k:]) for each in noise
+        )
         # Added up draw by draw: the order within a sum may depend on the position.
-        return sum(p.log_joint(q.transport(each)).softmax(-1) for each in noise) / len(noise)
+        return sum(each.softmax(-1) for each in joint) / len(noise)
 
     return by_model(of_block, model, x, observed, eps, device)

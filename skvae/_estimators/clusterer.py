@@ -17,7 +17,7 @@ from .holes import warn_of_empty_rows
 
 __all__ = ["VAEClusterer"]
 
-_MIXTURES = ("mixture", "full_mixture")
+_MIXTURES = ("mixture", "full_mixture", "gmvae")
 _AT_FIRST = 10  # components of a prior whose clusters are yet to be counted
 
 
@@ -87,9 +87,9 @@ class VAEClusterer(ClusterMixin, BaseVAE):
     prior: str | type = parameter(
         "full_mixture",
         part_of(_MIXTURES, Prior),
-        """{"mixture", "full_mixture"} or class
+        """{"mixture", "full_mixture", "gmvae"} or class
         Latent density p(z), whose components are the clusters: a learned mixture of normals with
-        diagonal or full covariances.
+        diagonal or full covariances, or of normals that bend with a code of their own.
         """,
     )
     n_clusters: int | str = parameter(

@@ -177,8 +177,9 @@ class Parameters(BaseEstimator):
         Latent density p(z): "standard_normal"; "mixture" and "full_mixture", of normals with
         diagonal or full covariances; "vamp", of the posteriors of learned pseudo-inputs;
         "spike_slab", each dimension near 0 or standard normal; "vae", whose codes have codes;
-        "bernoulli", bits for ``posterior="binary"``; "codes" for ``posterior="quantised"``. "auto"
-        is the one of these two where the posterior is theirs, and else "full_mixture".
+        "gmvae", a mixture of what bends with a code; "bernoulli", bits for ``posterior="binary"``;
+        "codes" for ``posterior="quantised"``. "auto" is the one of these two where the posterior is
+        theirs, and else "full_mixture".
         """,
     )
     prior_params: dict[str, Any] | None = parameter(

@@ -112,7 +112,8 @@ class ClusterGraph(Graph):
         """Probability of each cluster; (n, n_clusters)."""
         q = self.main.infer(rows.values, rows.observed)
         z = q.transport(self.draws[..., : self.main.latent_dim])
-        return self.prior.log_joint(z).softmax(-1).mean(0)
+        eps = self.draws[..., self.main.latent_dim : self.main.noise_dim]
+        return self.main.prior.log_joint(self.prior, z, eps).softmax(-1).mean(0)
 
     def predict(self, rows):
         """Most probable cluster; (n,)."""

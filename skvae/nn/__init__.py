@@ -21,6 +21,7 @@ from .divergences import (
 )
 from .flows import Coupling, FlowNormal, FlowPosterior
 from .free import FreeGaussian
+from .gmvae import BentMixture, GMVAEPrior
 from .hierarchical import HierarchicalNormal, HierarchicalPrior
 from .layers import ACTIVATIONS, MLP, Linear, linear
 from .likelihoods import (
@@ -91,6 +92,7 @@ PRIORS = {
     "vamp": VampPrior,
     "spike_slab": SpikeSlabPrior,
     "vae": HierarchicalPrior,
+    "gmvae": GMVAEPrior,
     "bernoulli": BernoulliPrior,
     "codes": CodesPrior,
 }
@@ -114,6 +116,7 @@ __all__ = [
     "PRIORS",
     "VAE",
     "Batch",
+    "BentMixture",
     "Bernoulli",
     "BernoulliPrior",
     "BetweenSamples",
@@ -138,6 +141,7 @@ __all__ = [
     "FullGaussian",
     "FullMixture",
     "FullNormal",
+    "GMVAEPrior",
     "Gaussian",
     "Heteroscedastic",
     "HeteroscedasticStudentT",

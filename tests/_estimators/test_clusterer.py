@@ -58,6 +58,16 @@ def test_kinds_that_numbers_and_levels_tell_apart_are_found(fitted, mixed):
     assert adjusted_rand_score(mixed[1], fitted.labels_) > 0.75
 
 
+def test_clusters_that_are_no_normals_are_found_and_saved_too(mixed, tmp_path):
+    X, kinds = mixed
+    model = VAEClusterer(n_clusters=3, prior="gmvae", **LONG | {"max_steps": 100}).fit(X)
+    assert adjusted_rand_score(kinds, model.labels_) > 0.6
+    proba = model.predict_proba(X)
+    np.testing.assert_allclose(proba.sum(axis=1), 1, atol=1e-12)
+    skvae.save(model, tmp_path / "model.skvae")
+    np.testing.assert_array_equal(skvae.load(tmp_path / "model.skvae").predict_proba(X), proba)
+
+
 @pytest.mark.slow
 def test_their_number_may_be_left_open(fitted, mixed):
     X, kinds = mixed
@@ -98,7 +108,7 @@ def test_nothing_is_sure_of_a_row_without_a_cell(fitted, mixed):
     assert proba.sum() == pytest.approx(1)
 
 
-@pytest.mark.parametrize("prior", ["mixture", "full_mixture"])
+@pytest.mark.parametrize("prior", ["mixture", "full_mixture", "gmvae"])
 def test_one_cluster_holds_all_rows_and_no_warning_says_so(table, prior):
     model = VAEClusterer(n_clusters=1, prior=prior, **QUICK).fit(table)
     assert not model.labels_.any()
@@ -121,7 +131,7 @@ def test_more_clusters_than_rows_to_fit_are_refused(table):
 
 @pytest.mark.parametrize("prior", ["vamp", "standard_normal"])
 def test_a_prior_without_components_of_a_meaning_is_refused(table, prior):
-    choices = "a str among {'full_mixture', 'mixture'} or a subclass of skvae.nn.Prior"
+    choices = "a str among {'full_mixture', 'gmvae', 'mixture'} or a subclass of skvae.nn.Prior"
     for params in ({"prior": prior}, {"members": [{"prior": prior}]}):
         with pytest.raises(ValueError, match=choices):
             VAEClusterer(**QUICK | params).fit(table)

@@ -10,15 +10,20 @@ from common import REAL_POSTERIORS, REAL_PRIORS
 from scipy import stats
 from scipy.integrate import cumulative_trapezoid, quad
 
-from skvae.nn import POSTERIORS, PRIORS, HierarchicalPrior
+from skvae.nn import POSTERIORS, PRIORS
 
 N_FEATURES = 4
 PAIRS = list(itertools.product(REAL_PRIORS, REAL_POSTERIORS))
-# Those of "vae" are bounds, for which see tests/nn/test_hierarchical.py.
-EXACT = [(prior, posterior) for prior, posterior in PAIRS if PRIORS[prior] is not HierarchicalPrior]
-WITH_COMPONENTS = [
-    name for name, prior in PRIORS.items() if "n_components" in inspect.signature(prior).parameters
-]
+
+
+def with_parameter(parameter):
+    return [name for name in PRIORS if parameter in inspect.signature(PRIORS[name]).parameters]
+
+
+# Those with codes of their own are bounds: see tests/nn/test_hierarchical.py, test_gmvae.py.
+BOUNDS = with_parameter("n_codes")
+EXACT = [pair for pair in PAIRS if pair[0] not in BOUNDS]
+WITH_COMPONENTS = with_parameter("n_components")
 
 
 @pytest.fixture
@@ -91,9 +96,11 @@ def test_samples_follow_the_density(prior, posterior, generator):
 def test_the_joint_density_of_codes_and_components_sums_to_that_of_codes(name, generator):
     prior, encode = build(name, "diagonal", 3, generator, n_components=4)
     p, z = prior(encode), torch.randn(7, 5, 3, generator=generator, dtype=torch.float64)
-    joint = p.log_joint(z)
+    eps = torch.randn(7, 1, prior.noise_dim, generator=generator, dtype=torch.float64)
+    joint = prior.log_joint(p, z, eps)
     assert joint.shape == (7, 5, 4)
-    np.testing.assert_allclose(joint.logsumexp(-1), p.log_prob(z), rtol=0, atol=1e-12)
+    expected = prior.log_prob(p, z, eps)
+    np.testing.assert_allclose(joint.logsumexp(-1), expected, rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("name", ["mixture", "full_mixture"])
@@ -161,7 +168,7 @@ def test_a_temperature_is_a_factor_of_the_variance_of_one_component(prior, poste
         return part.sample(2_000, encode, fixed, temperature)
 
     means, usual = draws(0.0), draws(1.0)
-    if prior != "vae":  # which has as many components as values of its own codes
+    if prior not in BOUNDS:  # which have as many components as values of their own codes
         assert (means == means[0]).all()
     for temperature in (0.25, 4.0):
         expected = means + temperature**0.5 * (usual - means)
