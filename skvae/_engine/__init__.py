@@ -1,7 +1,7 @@
 """The engine: encoded tables in, weights and scores out."""
 
 from .checkpoint import Checkpoint, NoCheckpoint
-from .clusters import responsibilities
+from .clusters import is_told_apart, responsibilities, tell_apart
 from .density import Density, by_chunk, drawn
 from .latent import information, traverse
 from .members import Member, as_frame, chosen, kept, unseen
@@ -46,12 +46,14 @@ __all__ = [
     "drawn",
     "draws",
     "information",
+    "is_told_apart",
     "kept",
     "latent_moments",
     "one_thread",
     "reconstruct",
     "responsibilities",
     "robust_recipe",
+    "tell_apart",
     "tensors",
     "traverse",
     "unseen",

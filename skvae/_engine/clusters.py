@@ -20,7 +20,14 @@ from .blocks import by_model
 from .start import REGULARIZATION, ROWS_A_NORMAL
 from .threads import one_thread, one_thread_of_blas
 
-__all__ = ["begin_at_clusters", "mixture_of", "mixture_of_sticks", "responsibilities"]
+__all__ = [
+    "begin_at_clusters",
+    "is_told_apart",
+    "mixture_of",
+    "mixture_of_sticks",
+    "responsibilities",
+    "tell_apart",
+]
 
 
 LEAST_WEIGHT = 1e-3  # of a component: below it hardly a code would move it
@@ -29,6 +36,7 @@ N_STARTS = 3  # of a mixture, of which the likeliest is kept
 N_STICKS = 20  # of the Dirichlet process
 LEAST_SHARE = 0.01  # of the codes: sticks of less, or of too few for a normal, are no clusters
 HELD_OUT = 5  # one in so many codes judges what shape covariances have
+MOST_BALANCINGS = 20  # of weights, each of which mostly does
 NONE_EMPTY = 1e-9  # share that each row has in each component at least
 
 
@@ -45,6 +53,11 @@ def begin_at_clusters(model, prior, n_clusters, x, observed, seed):
     x, observed : Tensor of shape (n, n_columns)
         Encoded training rows, on the model's device.
     seed : int
+
+    Returns
+    -------
+    mixture : tuple of Tensor
+        Weights, means and covariances that the prior has begun at.
 
     References
     ----------
@@ -63,8 +76,40 @@ def begin_at_clusters(model, prior, n_clusters, x, observed, seed):
             mixture = mixture_of(means, codes, n_clusters, seed)
         features = model.likelihood.featurize(x, visible).cpu()
         own = prior(model.latent_dim, features, generator=generator, n_components=len(mixture[0]))
-        own.to(dtype=x.dtype).start(*(torch.tensor(part, dtype=x.dtype) for part in mixture))
+        mixture = tuple(torch.tensor(part, dtype=x.dtype) for part in mixture)
+        own.to(dtype=x.dtype).start(*mixture)
     model.prior = own.to(x.device)
+    return mixture
+
+
+def tell_apart(model, prior, n_clusters, x, observed, shares_of):
+    """Let a model at rest whose clusters are one for all rows have others, where codes differ.
+
+    Its prior begins anew at clusters of the codes, with weights of which each component has the
+    same share on average: where no row had another component as the likeliest, all rows would have
+    to have the same shares.
+
+    Parameters
+    ----------
+    model, prior, n_clusters, x, observed
+        As in `begin_at_clusters`.
+    shares_of : callable
+        Gives the probability of each component, for each row, under the weights as they are.
+    """
+    weights, *rest = begin_at_clusters(model, prior, n_clusters, x, observed, seed=0)
+    for _ in range(MOST_BALANCINGS):
+        shares = shares_of(model)
+        if is_told_apart(shares):
+            break
+        weights = weights / torch.tensor(shares.mean(axis=0))
+        with torch.no_grad():
+            model.prior.start(weights / weights.sum(), *rest)
+
+
+def is_told_apart(shares):
+    """Whether the most probable component is not the same for all rows; (n, K) -> bool."""
+    labels = shares.argmax(axis=1)
+    return bool((labels != labels[0]).any())
 
 
 def mixture_of(means, codes, n_clusters, seed):

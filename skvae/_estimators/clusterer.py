@@ -2,12 +2,14 @@
 
 import warnings
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
+import torch
 from numpy.typing import ArrayLike
 from sklearn.base import ClusterMixin
 
-from .._engine import responsibilities, untouched
+from .._engine import is_told_apart, responsibilities, tell_apart, tensors, untouched
 from ..nn import Prior
 from .base import BaseVAE
 from .checks import either, one_of, size
@@ -52,6 +54,11 @@ class VAEClusterer(ClusterMixin, BaseVAE):
     half as many steps follow. Without this rows of different kinds often came to share a
     component, or all did. Whether clusters differ in their shapes, or in their places alone, is
     decided by which two halves of the rows agree on.
+
+    Where all rows came into one of several clusters nevertheless, though their codes differ, the
+    prior begins at clusters of the codes with weights by which each is as probable on average,
+    and a warning says so: at least two clusters then have rows. Only `fit` does so, by the first
+    5,000 rows, and not where "auto" found one.
 
     Nothing makes clusters the classes that one has in mind: a class may be several kinds of rows,
     or a part of one. Held-out nats (`score`) choose between numbers of clusters and other
@@ -173,14 +180,41 @@ class VAEClusterer(ClusterMixin, BaseVAE):
 
     def _outcome(self, trained, training, rows):
         outcome = super()._outcome(trained, training, rows)
-        model = outcome["model_"]
-        shares = self._over(rows.raw, lambda part: self._shares(model, part))
-        labels = shares.argmax(axis=1)
-        n_clusters = shares.shape[1]
-        if rows.X is not None and n_clusters > 1 and (labels == labels[0]).all():
-            warnings.warn(
-                f"All rows are in one of {n_clusters} clusters: nothing that was learned tells "
-                "kinds of rows apart. Fit with more steps, or other columns.",
-                stacklevel=2,
-            )
-        return outcome | {"labels_": labels, "n_clusters_": n_clusters}
+        shares = self._shares_of(rows, outcome["model_"])
+        for _ in trained:  # each of which may be the one that is kept
+            if rows.X is None or shares.shape[1] == 1 or is_told_apart(shares):
+                break
+            (kept,) = [each for each in trained if each.model is outcome["model_"]]
+            if kept.recipe.n_clusters in (None, "auto"):
+                self._warn_of_one(shares.shape[1])
+                break
+            self._tell_apart(kept, rows)
+            outcome = super()._outcome(trained, training, rows)
+            shares = self._shares_of(rows, outcome["model_"])
+        return outcome | {"labels_": shares.argmax(axis=1), "n_clusters_": shares.shape[1]}
+
+    def _shares_of(self, rows, model):
+        return self._over(rows.raw, lambda part: self._shares(model, part))
+
+    def _tell_apart(self, kept, rows):
+        """Let a model whose clusters are one for all rows have others, and say so."""
+        recipe, shares_of = kept.recipe, partial(self._shares_of, rows)
+        every_row = rows.take(np.arange(len(rows.raw.values)))  # some may be held out alone
+        examples = tensors(every_row, "cpu", torch.float64)
+        tell_apart(kept.model, recipe.prior_class(), recipe.n_clusters, *examples, shares_of)
+        if not is_told_apart(shares_of(kept.model)):
+            self._warn_of_one(recipe.n_clusters)
+            return
+        warnings.warn(
+            f"Training left all rows in one of {recipe.n_clusters} clusters. They are parted by "
+            "what their codes differ in the most, however little that is: compare score() with "
+            "that of n_clusters=1.",
+            stacklevel=2,
+        )
+
+    def _warn_of_one(self, n_clusters):
+        warnings.warn(
+            f"All rows are in one of {n_clusters} clusters: nothing that was learned tells "
+            "kinds of rows apart. Fit with more steps, or other columns.",
+            stacklevel=2,
+        )

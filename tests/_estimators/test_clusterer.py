@@ -117,6 +117,33 @@ def test_one_cluster_holds_all_rows_and_no_warning_says_so(table, prior):
     assert model.score(table) == pytest.approx(plain.score(table), abs=0.5)
 
 
+RNG = np.random.default_rng(0)
+WITHOUT_KINDS = {
+    "levels": pd.DataFrame({name: RNG.choice(list("abc"), 150) for name in "uvwx"}),
+    "rare levels": pd.DataFrame({name: RNG.choice(list("aaaaaaaaab"), 150) for name in "uv"}),
+    "noise": RNG.normal(size=(150, 3)),
+    "one row that differs": np.repeat([[0.0, 0.0], [1.0, 1.0]], [60, 1], axis=0),
+}
+
+
+@pytest.mark.parametrize("prior", ["mixture", "full_mixture"])
+@pytest.mark.parametrize("name", WITHOUT_KINDS)
+@pytest.mark.filterwarnings("ignore:Training left all rows in one of 3")
+def test_there_is_never_one_cluster_for_all_rows_that_differ(name, prior):
+    X = WITHOUT_KINDS[name]
+    model = VAEClusterer(n_clusters=3, prior=prior, **QUICK | {"max_steps": 20}).fit(X)
+    assert len(np.unique(model.labels_)) >= 2
+    np.testing.assert_array_equal(model.predict(X), model.labels_)
+
+
+def test_what_parts_rows_without_kinds_is_said_and_costs_hardly_a_nat():
+    X = WITHOUT_KINDS["levels"]
+    with pytest.warns(UserWarning, match="Training left all rows in one of 2 clusters"):
+        parted = VAEClusterer(n_clusters=2, **QUICK).fit(X)
+    one = VAEClusterer(n_clusters=1, **QUICK).fit(X)
+    assert parted.score(X) > one.score(X) - 0.1
+
+
 def test_rows_that_all_come_into_one_cluster_are_named_by_a_warning(table):
     params = QUICK | {"init": "random", "max_steps": 1}
     with pytest.warns(UserWarning, match="All rows are in one of 2 clusters"):
