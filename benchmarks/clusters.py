@@ -64,6 +64,7 @@ TABLES = {
     "satellite": partial(keel, "satimage"),
     "mushroom": mushrooms,
     "splice": partial(keel, "splice"),
+    "votes": partial(keel, "housevotes"),
     "attacks": attacks,
 }
 
@@ -73,9 +74,9 @@ def rival(model, X, seed):
     return make_pipeline(encoder(X), model.set_params(random_state=seed))
 
 
-def vae(n_clusters, seed):
+def vae(n_clusters, seed, **params):
     """Clusterer of skvae on raw columns."""
-    return VAEClusterer(n_clusters=n_clusters, random_state=seed, device="cpu")
+    return VAEClusterer(n_clusters=n_clusters, random_state=seed, device="cpu", **params)
 
 
 def of_codes(k, seed):
@@ -93,6 +94,7 @@ METHODS = {
     "VAETransformer, GaussianMixture": lambda X, k, seed: of_codes(k, seed),
     "VAEClusterer": lambda X, k, seed: vae(k, seed),
     'VAEClusterer, "auto"': lambda X, k, seed: vae("auto", seed),
+    'VAEClusterer, "gmvae"': lambda X, k, seed: vae(k, seed, prior="gmvae"),
 }
 
 
