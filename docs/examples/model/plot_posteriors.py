@@ -40,3 +40,16 @@ params |= {"latent_dim": 3}
 bits = VAETransformer(**params | {"posterior": "binary", "prior": "auto"}).fit(X[:900])
 plain = VAETransformer(**params).fit(X[:900])
 print(f"binary {bits.score(X[900:]):.2f} nats, diagonal {plain.score(X[900:]):.2f} nats")
+
+# %%
+# Where rows are of a few kinds, ``posterior="quantised"`` takes each for one of a codebook's codes;
+# the perplexity says how many of these are in use.
+
+X = rng.normal(size=(6, 4))[rng.integers(6, size=1_000)] + 0.1 * rng.normal(size=(1_000, 4))
+quantised = {"posterior": "quantised", "prior": "auto"}
+quantised |= {"prior_params": {"n_codes": 12, "n_slots": 1}}
+plain = VAETransformer(**params).fit(X[:900])
+quantised = VAETransformer(**params | quantised).fit(X[:900])
+perplexity = float(quantised.model_.prior.perplexity())
+print(f"quantised {quantised.score(X[900:]):.2f} nats, diagonal {plain.score(X[900:]):.2f} nats")
+print(f"perplexity {perplexity:.1f} of 12 codes")

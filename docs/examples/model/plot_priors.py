@@ -3,8 +3,8 @@ Priors in the latent space
 ==========================
 
 The prior says which latent codes are usual. A standard normal pulls all codes into one cloud; a
-mixture, and a VampPrior, may follow several; "spike_slab" keeps most dimensions near 0, and "vae"
-gives codes a second level of codes.
+mixture, and a VampPrior, may follow several; "spike_slab" keeps most dimensions near 0, "vae"
+gives codes a second level of codes, and "gmvae" a mixture whose components bend with it.
 """
 
 import matplotlib.pyplot as plt
@@ -14,7 +14,7 @@ from sklearn.datasets import load_wine
 from skvae import LatentSpaceDisplay, VAETransformer
 
 X, y = load_wine(return_X_y=True)
-priors = ["standard_normal", "mixture", "vamp", "spike_slab", "vae"]
+priors = ["standard_normal", "mixture", "vamp", "spike_slab", "vae", "gmvae"]
 models = [
     VAETransformer(latent_dim=2, prior=prior, members=["plain"], max_steps=400, random_state=0).fit(
         X
@@ -25,7 +25,7 @@ models = [
 # %%
 # Three cultivars of wine. Numbers mark which; the model was not told.
 
-figure, axes = plt.subplots(1, 5, figsize=(20, 4), layout="constrained")
+figure, axes = plt.subplots(1, 6, figsize=(24, 4), layout="constrained")
 for ax, prior, model in zip(axes, priors, models, strict=True):
     LatentSpaceDisplay.from_estimator(model, X, ax=ax)
     codes = model.transform(X)
