@@ -30,7 +30,11 @@ QUICK = {
 }
 pytestmark = pytest.mark.filterwarnings("ignore:No hole of")
 TOGETHER = [name for name, family in LIKELIHOODS.items() if family.alone]  # of two columns
-SMALL_PRIOR = {"vamp": {"n_components": 3}, "mixture": {"n_components": 3}}
+SMALL_PRIOR = {
+    "vamp": {"n_components": 3},
+    "mixture": {"n_components": 3},
+    "gmvae": {"n_components": 3},
+}
 CASES = [
     {"posterior": "diagonal", "prior": "vamp"},
     {"posterior": "full", "prior": "vamp", "robust_weight": 0, "activation": "relu"},
@@ -39,6 +43,7 @@ CASES = [
     {"posterior": "diagonal", "prior": "full_mixture"},
     {"posterior": "flow", "prior": "spike_slab", "robust_weight": 0},
     {"posterior": "full", "prior": "vae", "robust_weight": 0},
+    {"posterior": "diagonal", "prior": "gmvae", "robust_weight": 0},
 ]
 
 
