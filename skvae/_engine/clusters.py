@@ -237,7 +237,7 @@ def _shape(model, codes):
 
 
 def responsibilities(model, x, observed, eps, device):
-    """Probability of each component of a mixture prior, E_q[p(k | z)], for each row.
+    """Probability of each component of a mixture prior, for each row: the mean over draws.
 
     Parameters
     ----------
@@ -248,14 +248,10 @@ def responsibilities(model, x, observed, eps, device):
     -------
     shares : ndarray of shape (n, n_components)
     """
-    k = model.latent_dim
 
     def of_block(model, p, block, seen, noise):
         q = model.search(block, seen, noise)
-        joint = (
-            model.prior.log_joint(p, q.transport(each[..., :k]), each[..., k:]) for each in noise
-        )
         # Added up draw by draw: the order within a sum may depend on the position.
-        return sum(each.softmax(-1) for each in joint) / len(noise)
+        return sum(model.shares(q, p, block, seen, each) for each in noise) / len(noise)
 
     return by_model(of_block, model, x, observed, eps, device)

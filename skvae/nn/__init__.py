@@ -19,6 +19,7 @@ from .divergences import (
     sinkhorn,
     sliced_wasserstein,
 )
+from .experts import ExpertNormals, ExpertPosterior, Experts
 from .flows import Coupling, FlowNormal, FlowPosterior
 from .free import FreeGaussian
 from .gmvae import BentMixture, GMVAEPrior
@@ -135,6 +136,9 @@ __all__ = [
     "DiagonalNormal",
     "Divergence",
     "Elbo",
+    "ExpertNormals",
+    "ExpertPosterior",
+    "Experts",
     "FlowNormal",
     "FlowPosterior",
     "FreeGaussian",

@@ -145,16 +145,18 @@ class VAE(nn.Module):
         -------
         params : Tensor of shape (..., n, n_params)
         """
-        if self.likelihood.shown.stop > self.likelihood.shown.start:
-            context = self.likelihood.context(x, visible)
-            shape = (*torch.broadcast_shapes(z.shape[:-1], context.shape[:-1]), -1)
-            z, context = z.expand(shape), context.expand(shape)
-            outputs = self.decoder(torch.cat([z, context], dim=-1))
-        else:
-            outputs = self.decoder(z)
+        outputs = self.decoder(self.shown(z, x, visible))
         if self.likelihood.n_components == 0:
             return outputs
         return self.likelihood.with_components(outputs, self.prior_distribution().log_joint(z))
+
+    def shown(self, z, x, visible):
+        """Latent codes as the decoder sees them, with the context; parameters as of `decode`."""
+        if self.likelihood.shown.stop == self.likelihood.shown.start:
+            return z
+        context = self.likelihood.context(x, visible)
+        shape = (*torch.broadcast_shapes(z.shape[:-1], context.shape[:-1]), -1)
+        return torch.cat([z.expand(shape), context.expand(shape)], dim=-1)
 
     def log_joint(self, p, z, x, observed):
         """Log p(x, z) of codes, in nats; p is the prior, (..., n, latent_dim) -> (..., n)."""
@@ -180,6 +182,21 @@ class VAE(nn.Module):
         log_prob, excess = self.likelihood.terms(self.decode(z, x, visible), x, observed)
         kl = q.log_prob(z) - self.prior.log_prob(p, z, eps[..., self.latent_dim :])
         return Elbo(log_prob, kl, z, excess)
+
+    def shares(self, q, p, x, observed, eps):
+        """Probability of each component of a mixture prior, p(k | z), in a draw of each row.
+
+        Parameters
+        ----------
+        q, p, x, observed, eps
+            As of `elbo`.
+
+        Returns
+        -------
+        shares : Tensor of shape (..., n, n_components)
+        """
+        z = q.transport(eps[..., : self.latent_dim])
+        return self.prior.log_joint(p, z, eps[..., self.latent_dim :]).softmax(-1)
 
     def forward(self, x, observed, visible, eps):
         """`elbo` with the posterior of the visible cells and the model's prior."""
