@@ -69,7 +69,7 @@ BATCH_SIZE = 256
 
 
 class Recipe(NamedTuple):
-    """How a member is built and trained: parameters of the estimator, and five of its own.
+    """How a member is built and trained: parameters of the estimator, and some of its own.
 
     Attributes
     ----------
@@ -84,6 +84,8 @@ class Recipe(NamedTuple):
         Share of each batch, the rows with the lowest ELBO, that does not count.
     n_clusters : int, "auto" or None
         Components that the prior has in the end, at clusters of the codes; None leaves it.
+    experts : bool
+        Whether each of these gets nets of its own.
     """
 
     latent_dim: int | str
@@ -107,6 +109,7 @@ class Recipe(NamedTuple):
     hidden_rows: float = 0.5
     trimming: float = 0.0
     n_clusters: int | str | None = None
+    experts: bool = False
 
     @classmethod
     def of(cls, estimator):
@@ -256,4 +259,4 @@ def robust_recipe(recipe, n_rows):
     """
     decided = recipe._replace(**_ROBUST).decided(n_rows)
     settings = _ROBUST | {"max_steps": min(_ROBUST_STEPS, decided.max_steps)}
-    return ROBUST, settings, decided._replace(**settings, n_clusters=None)
+    return ROBUST, settings, decided._replace(**settings, n_clusters=None, experts=False)

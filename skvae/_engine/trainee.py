@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from ..nn import VAE
+from ..nn import VAE, Experts
 from .clusters import begin_at_clusters
 from .recipe import Recipe
 from .refit import fit_prior, refit_encoder, spoilt, weights_before
@@ -62,6 +62,11 @@ class Trainee(NamedTuple):
     recipe: Recipe
     model: VAE
     critic: Any = None
+
+    @property
+    def noise_dim(self):
+        """Columns of noise that its model takes in the end."""
+        return self.model.noise_dim + self.recipe.experts
 
     def begin(self, rows, seed, verbose=0):
         """Make a training of the model, in place, that has taken no step yet.
@@ -122,14 +127,14 @@ class Trainee(NamedTuple):
         trained : Trained
         """
         training.end()
-        critic = training.critic
+        trained = self._replace(critic=training.critic)
         if self.recipe.n_clusters is not None:
-            self._begin_at_clusters(rows, seed)
+            trained = trained._at_clusters(rows, seed)
             if training.is_complete:
-                critic = self._go_on_at_clusters(rows, seed, checkpoint, critic)
+                critic = trained._go_on_at_clusters(rows, seed, checkpoint)
+                trained = trained._replace(critic=critic)
         if not training.is_interrupted:
-            self._fit_parts(rows, seed, checkpoint)
-        trained = self._replace(critic=critic)
+            trained._fit_parts(rows, seed, checkpoint)
         return Trained(*trained, training.history, training.is_complete)
 
     def pass_over(self, rows, seed, state):
@@ -156,10 +161,10 @@ class Trainee(NamedTuple):
         shared = self._shared(rows, seed)
         elbo, n_steps, state = pass_over(self.model, rows.fitted, state, **shared)
         history = {"step": [n_steps], "train": [elbo], "validation": [math.nan]}
-        if self.recipe.n_clusters is not None:
-            self._begin_at_clusters(rows, seed)
-            state = AdamW(self.model.parameters()).state  # of other weights
         trained = self._replace(critic=shared["objective"].critic)
+        if self.recipe.n_clusters is not None:
+            trained = trained._at_clusters(rows, seed)
+            state = AdamW(trained.model.parameters()).state  # of other weights
         return Trained(*trained, history, False), state
 
     def _fit_parts(self, rows, seed, checkpoint):
@@ -184,14 +189,16 @@ class Trainee(NamedTuple):
             # Of rows that are seen whole: those are scored.
             fit_prior(*data, f"{self.name} prior", checkpoint, hidden_rows=0.0, **settings)
 
-    def _begin_at_clusters(self, rows, seed):
+    def _at_clusters(self, rows, seed):
+        """Let the prior begin at clusters; return the trainee, with an expert for each if asked."""
         recipe = self.recipe
         begin_at_clusters(self.model, recipe.prior_class(), recipe.n_clusters, *rows.fitted, seed)
+        return self._replace(model=Experts(self.model)) if recipe.experts else self
 
-    def _go_on_at_clusters(self, rows, seed, checkpoint, critic):
+    def _go_on_at_clusters(self, rows, seed, checkpoint):
         n_steps = math.ceil(AT_CLUSTERS * self.recipe.max_steps)
         recipe = self.recipe._replace(max_steps=n_steps, n_clusters=None)
-        trainee, name = self._replace(recipe=recipe, critic=critic), f"{self.name} at clusters"
+        trainee, name = self._replace(recipe=recipe), f"{self.name} at clusters"
         training = trainee.begin(rows, seed + 2)
         checkpoint.restore(name, training)
         checkpoint.run(name, training, training.steps())

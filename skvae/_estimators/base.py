@@ -347,7 +347,7 @@ class BaseVAE(CallbackSupportMixin, State):
 
     def _shared_draws(self, trainees, seeds):
         """Noise for scores, wide enough for every model."""
-        widest = max(each.model.noise_dim for each in trainees)
+        widest = max(each.noise_dim for each in trainees)
         return draws(self.n_draws, widest, seeds.draws)
 
     def _seeds(self, random_state):

@@ -12,7 +12,7 @@ from sklearn.base import ClusterMixin
 from .._engine import is_told_apart, responsibilities, tell_apart, tensors, untouched
 from ..nn import Prior
 from .base import BaseVAE
-from .checks import either, one_of, size
+from .checks import either, kind, one_of, size
 from .declared import documented, parameter, part_of
 from .device import scoring_device
 from .holes import warn_of_empty_rows
@@ -26,7 +26,7 @@ _AT_FIRST = 10  # components of a prior whose clusters are yet to be counted
 @documented
 @dataclass(eq=False, repr=False)
 class VAEClusterer(ClusterMixin, BaseVAE):
-    """Kinds of rows by a variational autoencoder, whose prior has a component for each.
+    r"""Kinds of rows by a variational autoencoder, whose prior has a component for each.
 
     A row has a latent code as in `VAETransformer`, the code is of a component of a mixture of
     normals, and the component is the cluster. So columns of any kind are taken as they are, cells
@@ -58,7 +58,12 @@ class VAEClusterer(ClusterMixin, BaseVAE):
     Where all rows came into one of several clusters nevertheless, though their codes differ, the
     prior begins at clusters of the codes with weights by which each is as probable on average,
     and a warning says so: at least two clusters then have rows. Only `fit` does so, by the first
-    5,000 rows, and not where "auto" found one.
+    5,000 rows, and not where "auto" found one, nor with experts.
+
+    Experts share what is learned of the noise of columns. A row is scored by the mean over draws
+    of :math:`\ln \sum_k \pi_k w_k`, w being p(x, z) / q(z | x) of an expert, which is at least
+    the log of the sum of experts' :math:`\pi_k e^{ELBO_k}`. `codes` gives a mean code of the
+    experts, then the share of each, as `interpolate` takes them.
 
     Nothing makes clusters the classes that one has in mind: a class may be several kinds of rows,
     or a part of one. Held-out nats (`score`) choose between numbers of clusters and other
@@ -75,6 +80,8 @@ class VAEClusterer(ClusterMixin, BaseVAE):
     doi:10.1214/06-BA104.
     Lange, Roth, Braun and Buhmann, "Stability-Based Validation of Clustering Solutions", 2004,
     doi:10.1162/089976604773717621.
+    Abbasnejad, Dick and van den Hengel, "Infinite Variational Autoencoder for Semi-Supervised
+    Learning", 2017, arXiv:1611.07800, for experts.
 
     Examples
     --------
@@ -107,6 +114,15 @@ class VAEClusterer(ClusterMixin, BaseVAE):
         clusters, none of which has less than a hundredth of the codes, or 5.
         """,
     )
+    experts: bool = parameter(
+        False,
+        kind("a bool", lambda value: isinstance(value, (bool, np.bool_))),
+        """bool
+        Whether each cluster has an encoder and a decoder of its own, for kinds of rows whose
+        columns hang together in other ways. They begin as those of all clusters, once these are
+        found, and a step then takes as many times as long as there are clusters.
+        """,
+    )
 
     @untouched
     def predict_proba(self, X: ArrayLike) -> np.ndarray:
@@ -119,7 +135,8 @@ class VAEClusterer(ClusterMixin, BaseVAE):
         Returns
         -------
         proba : ndarray of shape (n_samples, n_clusters)
-            E_q[p(k | z)]: the mean over draws of the row's code.
+            E_q[p(k | z)]: the mean over draws of the row's code. With ``experts=True`` the mean
+            over draws of the weights of experts in the bound on log p(x).
 
         Raises
         ------
@@ -156,11 +173,15 @@ class VAEClusterer(ClusterMixin, BaseVAE):
         recipe = super()._recipe()
         n_at_first = _AT_FIRST if self.n_clusters == "auto" else self.n_clusters
         params = {"n_components": n_at_first} | (recipe.prior_params or {})
-        n_clusters = None if self.__sklearn_is_fitted__() else self.n_clusters
-        return recipe._replace(prior_params=params, n_clusters=n_clusters)
+        recipe = recipe._replace(prior_params=params)
+        if self.__sklearn_is_fitted__():
+            return recipe
+        has_experts = bool(self.experts) and self.n_clusters != 1
+        return recipe._replace(n_clusters=self.n_clusters, experts=has_experts)
 
     def _architecture(self):
-        return super()._architecture() | {"n_clusters": self.n_clusters}
+        own = {"n_clusters": self.n_clusters, "experts": self.experts}
+        return super()._architecture() | own
 
     def _trainees(self, recipes, families, fitted, seed):
         n, is_begun = len(fitted.values), self.__sklearn_is_fitted__()
@@ -176,6 +197,9 @@ class VAEClusterer(ClusterMixin, BaseVAE):
                 f"prior={self.prior!r} has no components that could be clusters: its n_normals is "
                 "0. Use 'mixture' or 'full_mixture', or say how it starts."
             )
+        for each in trainees:
+            if each.recipe.experts:
+                _check_experts(each.recipe, each.model)
         return trainees
 
     def _outcome(self, trained, training, rows):
@@ -185,7 +209,7 @@ class VAEClusterer(ClusterMixin, BaseVAE):
             if rows.X is None or shares.shape[1] == 1 or is_told_apart(shares):
                 break
             (kept,) = [each for each in trained if each.model is outcome["model_"]]
-            if kept.recipe.n_clusters in (None, "auto"):
+            if kept.recipe.n_clusters in (None, "auto") or kept.recipe.experts:
                 self._warn_of_one(shares.shape[1])
                 break
             self._tell_apart(kept, rows)
@@ -218,3 +242,21 @@ class VAEClusterer(ClusterMixin, BaseVAE):
             "kinds of rows apart. Fit with more steps, or other columns.",
             stacklevel=2,
         )
+
+
+def _check_experts(recipe, model):
+    """Raise where a part of a model cannot be one of several, each of an expert."""
+    posterior, of_classes = model.posterior, model.likelihood.n_components > 0
+    follows = posterior.has_encoder and not posterior.searches and posterior.space == "real"
+    wrong = [
+        (not follows, f"posterior={recipe.posterior!r}", "posterior='diagonal' or 'full'"),
+        (model.prior.noise_dim > 0, f"prior={recipe.prior!r}", "prior='full_mixture'"),
+        (recipe.divergence is not None, f"divergence={recipe.divergence!r}", "divergence=None"),
+        (of_classes, "a column whose classes are components", "another noise model for it"),
+    ]
+    for is_wrong, got, better in wrong:
+        if is_wrong:
+            raise ValueError(
+                "experts=True takes a posterior that follows from an encoder, a prior that is a "
+                f"mixture of normals, and no divergence. Got {got}: use {better}, or experts=False."
+            )

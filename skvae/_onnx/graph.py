@@ -54,6 +54,11 @@ class Graph(nn.Module):
                 f"posterior={estimator.posterior!r} searches for the posterior of each row, "
                 "which a graph cannot. Fit posterior='diagonal', or use skvae.save."
             )
+        if any(model.posterior.space == "experts" for model in self.models):
+            raise ValueError(
+                "Experts, whose shares in a row are found by all of them, are not written as ONNX. "
+                "Fit with experts=False, or use skvae.save."
+            )
         self.priors = [model.prior_distribution() for model in self.models]
         self.main = estimator.model_
         self.draws = torch.tensor(estimator.draws_)

@@ -86,8 +86,10 @@ def test_a_fit_goes_on_to_the_bit(settings, n_steps, small, tmp_path, kill_at):
     assert not path.exists()
 
 
-def test_a_clusterer_goes_on_at_its_clusters(small, tmp_path, kill_at):
-    model = VAEClusterer(**STEPS | {"n_clusters": 3, "members": ["plain"], "robust_weight": 0.0})
+@pytest.mark.parametrize("experts", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_a_clusterer_goes_on_at_its_clusters(small, tmp_path, kill_at, experts):
+    params = {"n_clusters": 3, "experts": experts, "members": ["plain"], "robust_weight": 0.0}
+    model = VAEClusterer(**STEPS | params)
     interrupted(model, small, tmp_path / "c", kill_at, 70)
     resumed = clone(model).fit(small, checkpoint=tmp_path / "c")
     assert all(map(np.array_equal, weights(resumed), weights(clone(model).fit(small))))

@@ -225,6 +225,13 @@ def test_a_posterior_that_searches_is_refused(table, tmp_path, name):
     assert not list(tmp_path.iterdir())
 
 
+def test_experts_are_refused(table, tmp_path):
+    clusterer = VAEClusterer(**QUICK, n_clusters=2, experts=True).fit(table[:30])
+    with pytest.raises(ValueError, match=r"Experts, .* are not written as ONNX"):
+        skvae.export_onnx(clusterer, tmp_path / "experts.onnx")
+    assert not list(tmp_path.iterdir())
+
+
 class Unknown(Gaussian):
     """A noise model with an operation that ONNX lacks."""
 
