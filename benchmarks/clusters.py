@@ -95,6 +95,7 @@ METHODS = {
     "VAEClusterer": lambda X, k, seed: vae(k, seed),
     'VAEClusterer, "auto"': lambda X, k, seed: vae("auto", seed),
     'VAEClusterer, "gmvae"': lambda X, k, seed: vae(k, seed, prior="gmvae"),
+    "VAEClusterer, experts": lambda X, k, seed: vae(k, seed, experts=True),
 }
 
 
