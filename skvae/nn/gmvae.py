@@ -32,6 +32,20 @@ class BentMixture(Distribution):
         self.components = DiagonalNormal(loc, scale)
         super().__init__(loc.shape[:-2], loc.shape[-1:], validate_args=False)
 
+    @property
+    def mean(self):
+        """Expected value."""
+        return self._over_components(self.components.mean)
+
+    @property
+    def variance(self):
+        """Of each coordinate."""
+        apart = (self.components.mean - self.mean.unsqueeze(-2)).square()
+        return self._over_components(self.components.variance + apart)
+
+    def _over_components(self, values):
+        return (self.log_weights.exp().unsqueeze(-1) * values).sum(-2)
+
     def log_joint(self, z):
         """Log p(z, k | w) in nats; (..., latent_dim) -> (..., n_components)."""
         return self.components.log_prob(z.unsqueeze(-2)) + self.log_weights

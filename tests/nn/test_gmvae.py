@@ -64,6 +64,19 @@ def bent(generator):
     return prior
 
 
+def test_moments_are_those_of_draws(generator):
+    prior = bent(generator)
+    w = normal(1, 1, generator=generator)
+    given = prior.decode(w)
+    chosen = torch.multinomial(given.log_weights.exp(), 100_000, True, generator=generator)
+    eps = normal(100_000, generator=generator)
+    components = given.components
+    drawn = components.loc[0, chosen, 0] + components.scale[0, chosen, 0] * eps
+    assert given.mean.shape == given.variance.shape == (1, 1)
+    np.testing.assert_allclose(given.mean.item(), drawn.mean(), atol=0.02)
+    np.testing.assert_allclose(given.variance.item(), drawn.var(), rtol=0.02)
+
+
 def exact(prior, z):
     """Log p(z), k by k, by quadrature; (n, 1) -> (n, K)."""
     w = torch.linspace(-8, 8, 4_001, dtype=torch.float64)[:, None]
