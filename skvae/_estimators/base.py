@@ -191,7 +191,7 @@ class BaseVAE(CallbackSupportMixin, State):
         examples = tensors(training.fitted.take(slice(_REFERENCE_ROWS)), "cpu", torch.float64)
         for each in [*main, *robust]:  # models at hand have seen other rows
             each.model.likelihood.learn(*examples)
-        self.draws_ = self._shared_draws(main, seeds)
+        self.draws_ = self._shared_draws([*main, *robust], seeds)
         self.optimizers_ = []
         n_parts = sum(n_tasks(each.recipe.max_steps) for each in main) + len(robust)
         progress = Progress(

@@ -63,6 +63,16 @@ def test_members_may_have_latent_spaces_of_their_own(table):
     assert model.draws_.shape == (4, 1, 5)
 
 
+@pytest.mark.parametrize("latent_dim", [1, 2])
+def test_noise_is_wide_enough_for_the_robust_member(latent_dim, table):
+    params = FAST | {"max_steps": 3, "members": [{"latent_dim": latent_dim}]}
+    model = VAETransformer(**params).fit(table)
+    widths = [each.model.latent_dim for each in model.members_]
+    assert widths[0] < widths[1] == model.draws_.shape[-1]
+    alone = VAETransformer(**params | {"robust_weight": 1}).fit(table)
+    assert np.isfinite(alone.score_samples(table)).all()
+
+
 @pytest.mark.parametrize("estimator", ESTIMATORS)
 def test_copies_and_files_keep_the_members(table, estimator, tmp_path):
     model = estimator(**FAST).fit(table)
