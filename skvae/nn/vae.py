@@ -211,9 +211,10 @@ class VAE(nn.Module):
 
 def _check_components(n_components, prior):
     """Raise where a column says of which component a row is, and the prior has not as many."""
-    if n_components not in (0, prior.n_normals):
+    n_normals = 0 if prior.noise_dim else prior.n_normals  # others bend, and have but a bound
+    if n_components not in (0, n_normals):
         raise ValueError(
             f"A column of {n_components} classes that are components needs a prior with as many "
-            f"normals, a mixture. Got {type(prior).__name__} with {prior.n_normals}. Where classes "
-            "were merged, raise max_categories, or lower min_frequency."
+            f"normals, 'mixture' or 'full_mixture'. Got {type(prior).__name__} with {n_normals}. "
+            "Where classes were merged, raise max_categories, or lower min_frequency."
         )

@@ -16,6 +16,7 @@ from skvae.nn import (
     FullGaussian,
     FullMixture,
     Gaussian,
+    GMVAEPrior,
     JointLikelihood,
     Mixture,
     StandardNormal,
@@ -126,7 +127,14 @@ def test_rows_name_the_component_that_they_are_of(quadratic):
     assert quadratic.likelihood.classes(x, observed).tolist() == [2, -1]
 
 
-@pytest.mark.parametrize("prior", [StandardNormal, partial(FullMixture, n_components=4)])
+@pytest.mark.parametrize(
+    "prior",
+    [
+        StandardNormal,
+        partial(FullMixture, n_components=4),
+        partial(GMVAEPrior, n_components=2),  # whose components are no normals
+    ],
+)
 def test_a_prior_needs_a_normal_for_each_class(prior):
     with pytest.raises(ValueError, match="2 classes that are components needs a prior with as ma"):
         build(2, prior)
