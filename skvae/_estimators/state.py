@@ -45,7 +45,7 @@ class State(Latent):
     def _check_architecture(self):
         for name, fitted in self.architecture_.items():
             value = getattr(self, name)
-            if value != fitted and _as_list(value) != _as_list(fitted):
+            if not _are_alike(value, fitted):
                 raise ValueError(
                     f"The {name!r} parameter of {type(self).__name__} was {fitted!r} when the "
                     f"training began, and cannot be {value!r} while it goes on. Set it back, or "
@@ -98,6 +98,11 @@ def undone_if_it_fails(estimator):
         vars(estimator).clear()
         vars(estimator).update(before)
         raise
+
+
+def _are_alike(value, fitted):
+    """Whether a parameter is as it was; parts that are equal to no copy are told by their repr."""
+    return _as_list(value) == _as_list(fitted) or repr(value) == repr(fitted)
 
 
 def _as_list(value):

@@ -114,6 +114,14 @@ def test_a_training_that_goes_on_does_so_with_its_critic(way, table):
         assert np.isfinite(model.score(table))
 
 
+def test_a_training_goes_on_where_a_member_has_a_critic_of_its_own(table):
+    model = VAETransformer(**QUICK | {"members": [{"divergence": CodeCritic((4,))}]})
+    model.partial_fit(table).partial_fit(table)
+    model.set_params(members=[{"divergence": CodeCritic((5,))}])
+    with pytest.raises(ValueError, match=r"'members' parameter .* when the training began"):
+        model.partial_fit(table)
+
+
 class Broken(CodeCritic):
     """Critic that leaves the numbers."""
 
