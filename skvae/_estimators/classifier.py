@@ -290,6 +290,12 @@ def _in_latent(estimator, table, weight):
 def _in_prior(estimator, table, weight):
     """Parameters with which classes are components of the prior."""
     n_classes = len(table.dtypes.iloc[-1].categories)
+    space = estimator._recipe().posterior_class().space
+    if space != "real":
+        raise ValueError(
+            f"labels='prior' needs codes that are real. Those of an estimator with posterior="
+            f"{estimator.posterior!r} are {space}: use labels='latent' or 'decoder'."
+        )
     params = {"n_components": n_classes} | (estimator.prior_params or {})
     prior = "full_mixture" if estimator.prior == "auto" else estimator.prior
     if prior not in _MIXTURES or params["n_components"] != n_classes:

@@ -282,6 +282,12 @@ WRONG = {
         {"labels": "prior", "estimator": VAETransformer(prior="vamp")},
         "needs a normal for each of 3 classes, 'mixture' or 'full_mixture'. Got an est.*'vamp'",
     ),
+    "codes": (
+        X,
+        y,
+        {"estimator": VAETransformer(posterior="quantised")},
+        "codes that are real. Those .*posterior='quantised' are codes: use labels='latent' or",
+    ),
     "components": (
         X,
         y,
