@@ -69,7 +69,8 @@ def report(
     Raises
     ------
     sklearn.exceptions.NotFittedError, ValueError, TypeError
-        As ``score_samples``; and if n_rows is no integer of at least 1.
+        As ``score_samples``; and if n_rows is no integer of at least 1, or the estimator explains
+        no scores.
     ImportError
         Without jinja2 or matplotlib: ``pip install 'skvae[report]'``.
     FileNotFoundError
@@ -90,6 +91,11 @@ def report(
     '<!doctype html>'
     """
     integer(1).check("n_rows", n_rows, estimator)
+    if not hasattr(estimator, "explain"):
+        raise TypeError(
+            "report takes an estimator that explains its scores, such as a VAEAnomalyDetector. Got "
+            f"a {type(estimator).__name__}."
+        )
     template = _template()
     scored = score_rows(estimator, X, n_rows)
     script = _text("report.js")

@@ -240,6 +240,11 @@ def test_a_wrong_number_of_rows_is_named(detector, mixed, n_rows, error):
         skvae.report(detector, mixed, n_rows=n_rows)
 
 
+def test_an_estimator_that_explains_nothing_is_refused(mixed):
+    with pytest.raises(TypeError, match="Got a VAEClassifier"):
+        skvae.report(skvae.VAEClassifier(), mixed)
+
+
 @pytest.mark.parametrize("library", ["jinja2", "matplotlib"])
 def test_a_missing_library_is_named(detector, mixed, monkeypatch, library):
     monkeypatch.setitem(sys.modules, library, None)
