@@ -4,7 +4,10 @@ A critic gives a logit, positive where it takes what it is shown for a training 
 weights of its own, which move at a rate of their own: they lower the error of its verdicts.
 """
 
+import math
+from collections.abc import Sequence
 from copy import deepcopy
+from numbers import Integral, Real
 
 import torch
 from torch import nn
@@ -36,6 +39,11 @@ class Critic(nn.Module, Divergence):
         Cross-entropy of its two verdicts, in nats, below which it learns no more: 2 log 2 is that
         of a toss of a coin.
 
+    Raises
+    ------
+    ValueError
+        If it is no sequence of ints of at least 1.
+
     References
     ----------
     Goodfellow et al., "Generative Adversarial Nets", 2014, arXiv:1406.2661. Miyato et al.,
@@ -49,7 +57,7 @@ class Critic(nn.Module, Divergence):
 
     def __init__(self, hidden_layer_sizes=(64, 64)):
         super().__init__()
-        self.hidden_layer_sizes = tuple(hidden_layer_sizes)
+        self.hidden_layer_sizes = _widths(hidden_layer_sizes)
 
     def begin(self, model, seed, before=None):
         """Make a critic with layers: new ones, or those of one `before` of the same kind."""
@@ -174,6 +182,11 @@ class RowCritic(Critic):
     noise : float, default=0.1
         Standard deviation.
 
+    Raises
+    ------
+    ValueError
+        If a number is negative or not finite, or a width no int of at least 1.
+
     References
     ----------
     Larsen et al., "Autoencoding beyond pixels using a learned similarity metric", 2016,
@@ -192,6 +205,7 @@ class RowCritic(Critic):
 
     def __init__(self, hidden_layer_sizes=(64, 64), feature_weight=1.0, noise=0.1):
         super().__init__(hidden_layer_sizes)
+        _check_amounts(feature_weight=feature_weight, noise=noise)
         self.feature_weight, self.noise = feature_weight, noise
 
     def n_seen(self, model):
@@ -223,3 +237,18 @@ class RowCritic(Critic):
     def _noisy(self, features, generator):
         shape, like = features.shape, {"dtype": features.dtype, "device": features.device}
         return features + self.noise * torch.randn(shape, generator=generator, **like)
+
+
+def _widths(sizes):
+    is_sequence = isinstance(sizes, Sequence)
+    if not is_sequence or not all(isinstance(n, Integral) and n >= 1 for n in sizes):
+        raise ValueError(
+            f"hidden_layer_sizes must be a sequence of ints of at least 1. Got {sizes!r}"
+        )
+    return tuple(map(int, sizes))
+
+
+def _check_amounts(**amounts):
+    for name, value in amounts.items():
+        if not isinstance(value, Real) or not 0 <= value < math.inf:
+            raise ValueError(f"{name} must be a number of at least 0. Got {value!r}")

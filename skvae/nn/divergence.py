@@ -128,7 +128,15 @@ def as_divergence(divergence):
     Returns
     -------
     divergence : Divergence or None
+
+    Raises
+    ------
+    TypeError
+        If it is a class, and no object of one.
     """
+    if isinstance(divergence, type) and issubclass(divergence, Divergence):
+        name = divergence.__name__
+        raise TypeError(f"divergence={name} is a class. Give an object of it, such as {name}().")
     if divergence is None or isinstance(divergence, Divergence):
         return divergence
     return BetweenSamples(divergence)

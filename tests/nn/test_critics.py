@@ -1,5 +1,6 @@
 """Critics find the log ratio of two densities, stay bounded, and see of both sides the same."""
 
+import math
 from functools import partial
 
 import numpy as np
@@ -21,6 +22,7 @@ from skvae.nn import (
     RowCritic,
     StandardNormal,
     VampPrior,
+    as_divergence,
     energy_distance,
 )
 
@@ -241,3 +243,24 @@ def test_what_a_critic_of_ones_own_lacks_is_named(name):
     arguments = [None] * {"n_seen": 1}.get(name, 3)
     with pytest.raises(NotImplementedError, match=f"Critic lacks the method '{name}'"):
         getattr(Critic(), name)(*arguments)
+
+
+@pytest.mark.parametrize(
+    ("kind", "params", "message"),
+    [
+        (CodeCritic, {"hidden_layer_sizes": 3}, "hidden_layer_sizes must be a seq.* Got 3"),
+        (CodeCritic, {"hidden_layer_sizes": (8, 0)}, r"ints of at least 1\. Got \(8, 0\)"),
+        (RowCritic, {"hidden_layer_sizes": ["a"]}, r"ints of at least 1\. Got \['a'\]"),
+        (RowCritic, {"noise": -0.1}, r"noise must be a number of at least 0\. Got -0\.1"),
+        (RowCritic, {"feature_weight": math.nan}, "feature_weight must be a number .* Got nan"),
+        (RowCritic, {"feature_weight": "1"}, "feature_weight must be a number .* Got '1'"),
+    ],
+)
+def test_a_wrong_parameter_of_a_critic_is_named(kind, params, message):
+    with pytest.raises(ValueError, match=message):
+        kind(**params)
+
+
+def test_a_class_in_the_place_of_its_object_is_named():
+    with pytest.raises(TypeError, match=r"divergence=RowCritic is a class\. .* as RowCritic\(\)"):
+        as_divergence(RowCritic)
