@@ -58,10 +58,10 @@ class FitRows(NamedTuple):
         table : EncodedTable
         """
         n = len(places)
-        chunks = [slice(at, at + _CHUNK_ROWS) for at in range(0, max(1, n), _CHUNK_ROWS)]
-        first = self.encoder.encode(self.raw.take(places[chunks[0]]))
-        whole = EncodedTable(*(np.empty((n, *part.shape[1:]), part.dtype) for part in first))
-        for chunk in chunks:
+        nothing = self.encoder.encode(self.raw.take(places[:0]))
+        whole = EncodedTable(*(np.empty((n, *part.shape[1:]), part.dtype) for part in nothing))
+        for at in range(0, n, _CHUNK_ROWS):
+            chunk = slice(at, at + _CHUNK_ROWS)
             encoded = self.encoder.encode(self.raw.take(places[chunk]))
             whole.values[chunk], whole.observed[chunk] = encoded
         return whole

@@ -1,6 +1,7 @@
 """Fitting: holes, extremes, small tables, members and bad input."""
 
 import tracemalloc
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -13,6 +14,8 @@ from sklearn.linear_model import LinearRegression
 from sklearn.metrics import roc_auc_score
 
 from skvae import VAEAnomalyDetector, VAETransformer
+from skvae._estimators.fit_rows import FitRows
+from skvae._table import EncodedTable
 
 
 def test_holes_hardly_change_the_ranking():
@@ -274,3 +277,19 @@ def test_a_fit_holds_little_beside_a_large_table():
     finally:
         tracemalloc.stop()
     assert most < 1.4 * X.nbytes
+
+
+@pytest.mark.parametrize("n", [0, 3, 40_000])
+def test_rows_that_are_asked_for_are_encoded_once(n):
+    cells, met = np.random.default_rng(0).normal(size=(50_000, 2)), []
+
+    def encode(rows):
+        met.append(len(rows))
+        return EncodedTable(2 * rows, rows > 0)
+
+    raw, encoder = SimpleNamespace(take=cells.__getitem__), SimpleNamespace(encode=encode)
+    places = np.arange(50_000)[::-1][:n]
+    encoded = FitRows(raw, encoder, *[None] * 6).take(places)
+    np.testing.assert_array_equal(encoded.values, 2 * cells[places])
+    np.testing.assert_array_equal(encoded.observed, cells[places] > 0)
+    assert sum(met) == n
