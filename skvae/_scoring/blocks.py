@@ -127,16 +127,21 @@ def known_columns(detector, keep, block):
     """Columns of a block that the detector was fitted to."""
     names = getattr(detector, "feature_names_in_", [c for c in block.columns if c not in keep])
     X = select(block, names, keep)
-    numeric = [column.kind in ("number", "integer") for column in detector.table_.columns_]
+    numeric = [column.kind in ("number", "integer") for column in _columns(detector)]
     _check_numbers(X.loc[:, numeric] if len(numeric) == X.shape[1] else X)
     return X
 
 
 def text_columns(detector, keep):
     """Columns to read as text: those of such levels, and what is kept and not the detector's."""
-    levels = {column.name: column.levels for column in detector.table_.columns_}
+    levels = {column.name: column.levels for column in _columns(detector)}
     texts = [name for name, known in levels.items() if any(isinstance(x, str) for x in known)]
     return [*texts, *({*keep, *named(keep, ())} - set(levels))]
+
+
+def _columns(detector):
+    """Columns of its rows: the table of a classifier has its class as well."""
+    return detector.table_.columns_[: detector.n_features_in_]
 
 
 def _check_numbers(X):

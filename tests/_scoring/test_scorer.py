@@ -140,3 +140,18 @@ def test_a_classifier_scores_and_names_classes(keyed, tmp_path, capsys):
     keyed.to_csv(tmp_path / "rows.csv")
     assert run("explain", tmp_path / "classes.skvae", tmp_path / "rows.csv") == 1
     assert "classes.skvae is a VAEClassifier, which explains no scores" in capsys.readouterr().err
+
+
+def test_levels_with_holes_are_no_numbers_to_a_classifier(tmp_path, capsys):
+    X = pd.DataFrame({"kind": ["x", None, "y", "x", "y", "x"] * 5, "a": np.arange(30.0)})
+    quick = VAETransformer(**SMALL | {"max_steps": 2}, robust_weight=0)
+    model = VAEClassifier(quick).fit(X, X.index % 2)
+    skvae.save(model, tmp_path / "classes.skvae")
+    scores = skvae.BlockScorer(tmp_path / "classes.skvae")(X)
+    np.testing.assert_array_equal(scores["anomaly_score"], -model.score_samples(X))
+    X.to_csv(tmp_path / "rows.csv", index=False)
+    assert run("score", tmp_path / "classes.skvae", tmp_path / "rows.csv") == 0
+    wrong = X.astype({"a": object})
+    wrong.loc[3, "a"] = "many"
+    with pytest.raises(ValueError, match="Column 'a' holds 'many' in row 3: no number"):
+        skvae.BlockScorer(tmp_path / "classes.skvae")(wrong)
