@@ -36,7 +36,7 @@ N_STARTS = 3  # of a mixture, of which the likeliest is kept
 N_STICKS = 20  # of the Dirichlet process
 LEAST_SHARE = 0.01  # of the codes: sticks of less, or of too few for a normal, are no clusters
 HELD_OUT = 5  # one in so many codes judges what shape covariances have
-MOST_BALANCINGS = 20  # of weights, each of which mostly does
+MOST_BALANCINGS = 200  # of weights: one mostly does, and a row unlike all others takes many
 NONE_EMPTY = 1e-9  # share that each row has in each component at least
 
 
@@ -95,15 +95,26 @@ def tell_apart(model, prior, n_clusters, x, observed, shares_of):
         As in `begin_at_clusters`.
     shares_of : callable
         Gives the probability of each component, for each row, under the weights as they are.
+
+    Returns
+    -------
+    has_told : bool
+        Whether it has; else its prior is the one that it had.
     """
+    before = model.prior
     weights, *rest = begin_at_clusters(model, prior, n_clusters, x, observed, seed=0)
     for _ in range(MOST_BALANCINGS):
         shares = shares_of(model)
         if is_told_apart(shares):
+            return True
+        if (shares == shares[0]).all():  # so are the codes
             break
-        weights = weights / torch.tensor(shares.mean(axis=0))
+        weights = weights / torch.tensor(shares.mean(axis=0).clip(NONE_EMPTY))
+        weights = weights / weights.sum()
         with torch.no_grad():
-            model.prior.start(weights / weights.sum(), *rest)
+            model.prior.start(weights, *rest)
+    model.prior = before
+    return False
 
 
 def is_told_apart(shares):

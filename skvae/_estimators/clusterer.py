@@ -209,10 +209,10 @@ class VAEClusterer(ClusterMixin, BaseVAE):
             if rows.X is None or shares.shape[1] == 1 or is_told_apart(shares):
                 break
             (kept,) = [each for each in trained if each.model is outcome["model_"]]
-            if kept.recipe.n_clusters in (None, "auto") or kept.recipe.experts:
+            is_open = kept.recipe.n_clusters in (None, "auto") or kept.recipe.experts
+            if is_open or not self._tell_apart(kept, rows):
                 self._warn_of_one(shares.shape[1])
                 break
-            self._tell_apart(kept, rows)
             outcome = super()._outcome(trained, training, rows)
             shares = self._shares_of(rows, outcome["model_"])
         return outcome | {"labels_": shares.argmax(axis=1), "n_clusters_": shares.shape[1]}
@@ -221,20 +221,20 @@ class VAEClusterer(ClusterMixin, BaseVAE):
         return self._over(rows.raw, lambda part: self._shares(model, part))
 
     def _tell_apart(self, kept, rows):
-        """Let a model whose clusters are one for all rows have others, and say so."""
+        """Let a model whose clusters are one for all rows have others, and say so where it can."""
         recipe, shares_of = kept.recipe, partial(self._shares_of, rows)
         every_row = rows.take(np.arange(len(rows.raw.values)))  # some may be held out alone
         examples = tensors(every_row, "cpu", torch.float64)
-        tell_apart(kept.model, recipe.prior_class(), recipe.n_clusters, *examples, shares_of)
-        if not is_told_apart(shares_of(kept.model)):
-            self._warn_of_one(recipe.n_clusters)
-            return
+        prior, n = recipe.prior_class(), recipe.n_clusters
+        if not tell_apart(kept.model, prior, n, *examples, shares_of):
+            return False
         warnings.warn(
-            f"Training left all rows in one of {recipe.n_clusters} clusters. They are parted by "
+            f"Training left all rows in one of {n} clusters. They are parted by "
             "what their codes differ in the most, however little that is: compare score() with "
             "that of n_clusters=1.",
             stacklevel=2,
         )
+        return True
 
     def _warn_of_one(self, n_clusters):
         warnings.warn(

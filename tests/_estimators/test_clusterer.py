@@ -136,6 +136,14 @@ def test_there_is_never_one_cluster_for_all_rows_that_differ(name, prior):
     np.testing.assert_array_equal(model.predict(X), model.labels_)
 
 
+@pytest.mark.filterwarnings("ignore:Training left all rows in one of 2")
+def test_a_single_row_that_differs_is_told_apart_by_one_of_two():
+    X = pd.DataFrame({"a": np.r_[np.zeros(59), 100.0]})
+    params = QUICK | {"init": "linear", "hidden_layer_sizes": (6,), "max_steps": 5}
+    model = VAEClusterer(n_clusters=2, **params).fit(X)
+    assert sorted(np.bincount(model.labels_)) == [1, 59]
+
+
 def test_what_parts_rows_without_kinds_is_said_and_costs_hardly_a_nat():
     X = WITHOUT_KINDS["levels"]
     with pytest.warns(UserWarning, match="Training left all rows in one of 2 clusters"):
@@ -145,9 +153,10 @@ def test_what_parts_rows_without_kinds_is_said_and_costs_hardly_a_nat():
 
 
 def test_rows_that_all_come_into_one_cluster_are_named_by_a_warning(table):
-    params = QUICK | {"init": "random", "max_steps": 1}
-    with pytest.warns(UserWarning, match="All rows are in one of 2 clusters"):
+    params = QUICK | {"init": "random", "max_steps": 1, "robust_weight": 0.3}
+    with pytest.warns(UserWarning, match="All rows are in one of 2 clusters") as caught:
         VAEClusterer(n_clusters=2, beta=100.0, **params).fit(np.zeros((50, 2)))
+    assert sum("All rows are in one" in str(each.message) for each in caught) == 1
 
 
 def test_more_clusters_than_rows_to_fit_are_refused(table):
