@@ -25,7 +25,7 @@ def test_scikit_learn_check(estimator, check):
 
 
 @pytest.mark.slow
-@parametrize_with_checks([VAEAnomalyDetector(), VAETransformer()])
+@parametrize_with_checks([VAEAnomalyDetector()])
 def test_scikit_learn_check_with_the_default_budget(estimator, check):
     check(with_one_noise_model(estimator, check))
 
