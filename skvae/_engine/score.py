@@ -6,7 +6,8 @@ its square would lose more are scored in float64, and so are counts.
 
 The score of a row is repeatable bit by bit on one machine and device. It does not depend
 on the other rows or on the number of threads, because every block has the same shape (the
-last one is padded) and one thread, and every row meets the same noise.
+last one is padded) and one thread, and every row meets the same noise. Blocks of a long table
+are larger where that is found to lead to the same bits.
 """
 
 import math
@@ -32,6 +33,7 @@ __all__ = [
 
 
 _BLOCK_ROWS = 64
+_MANY_ROWS = 512  # of a block of a long table: an operation takes hardly longer for more rows
 _GPU_ROWS = 16_384
 _LARGEST = 2**24  # numbers of a block in the widest layer, for as many draws as are taken at once
 _COPIES: WeakKeyDictionary = WeakKeyDictionary()  # in float32 by device, of models
@@ -131,17 +133,35 @@ def _by_kernel(kernel, x, observed, eps, device):
         noise = torch.tensor(eps[:, 0, : kernel.model.latent_dim].T, dtype=torch.float32)
         noise = noise.contiguous().to(device)
 
-    n_block = _BLOCK_ROWS if torch.device(device).type == "cpu" else _GPU_ROWS
-    size = max(1, _LARGEST // (n_block * kernel.widest))
-    parts = [noise[:, at : at + size] for at in range(0, len(eps), size)]
-
     def score(block, seen):
         block, seen = block.T.contiguous(), seen.T.contiguous()
-        terms = (kernel.terms(prior, block, seen, seen, part) for part in parts)
+        size = max(1, _LARGEST // (block.shape[1] * kernel.widest))
+        terms = (kernel.terms(prior, block, seen, seen, part) for part in noise.split(size, 1))
         sums = [torch.cat([log_prob.sum(1), minus_kl.sum(0, True)]) for log_prob, minus_kl in terms]
         return sum(sums).T / len(eps)
 
-    return blockwise(score, x, observed, n_block=n_block, dtype=torch.float32, device=device)
+    def score_all(rows, n_block):
+        parts = x[rows], observed[rows]
+        return blockwise(score, *parts, n_block=n_block, dtype=torch.float32, device=device)
+
+    if torch.device(device).type != "cpu":
+        return score_all(slice(None), _GPU_ROWS)
+    return _in_two_sizes(score_all, len(x))
+
+
+def _in_two_sizes(score_all, n):
+    """Score rows in small blocks, and many in large ones if these lead to the same bits.
+
+    They do where a matrix product adds up alike whatever its width, as libraries mostly have it;
+    the first large block tells.
+    """
+    first, n_large = slice(_MANY_ROWS), n // _MANY_ROWS * _MANY_ROWS
+    if n_large <= _MANY_ROWS:
+        return score_all(slice(None), _BLOCK_ROWS)
+    begun = score_all(first, _BLOCK_ROWS)
+    is_alike = np.array_equal(begun, score_all(first, _MANY_ROWS))
+    middle = score_all(slice(_MANY_ROWS, n_large), _MANY_ROWS if is_alike else _BLOCK_ROWS)
+    return np.concatenate([begun, middle, score_all(slice(n_large, None), _BLOCK_ROWS)])
 
 
 def importance_bound(model, x, observed, eps, device):

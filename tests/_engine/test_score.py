@@ -15,7 +15,7 @@ from torch import nn
 
 from skvae._engine import score
 from skvae._engine.blocks import block_rows, by_model
-from skvae._engine.kernel import kernel_for
+from skvae._engine.kernel import Kernel, kernel_for
 from skvae._engine.score import (
     _terms_of_block,
     draws,
@@ -155,6 +155,40 @@ def test_nor_does_it_in_blocks_of_another_size(hidden_layer_sizes):
     assert np.array_equal(
         scores(model, x, observed)[60:80], scores(model, x[60:80], observed[60:80])
     )
+
+
+@pytest.mark.parametrize("hidden_layer_sizes", [(), (5,), (128,), (300,)])
+def test_nor_does_it_in_a_long_table(hidden_layer_sizes):
+    parts = {"prior": "full_mixture", "hidden_layer_sizes": hidden_layer_sizes}
+    model, (x, observed) = build("written out", **parts), table("written out", 3_400)
+    eps = draws(4, LATENT_DIM, seed=0)
+    pieces = [
+        slice(0, 1),
+        slice(1, 900),
+        slice(900, 2_040),
+        slice(2_040, 3_040),
+        slice(3_040, None),
+    ]
+    whole = elbo_terms(model, x, observed, eps, "cpu")
+    few = [elbo_terms(model, x[rows], observed[rows], eps, "cpu") for rows in pieces]
+    assert np.array_equal(whole, np.concatenate(few))
+
+
+def test_nor_would_it_where_large_products_added_up_otherwise(monkeypatch):
+    terms, widths = Kernel.terms, []
+
+    def by_width(kernel, prior, x, *rest):
+        widths.append(x.shape[1])
+        log_prob, minus_kl = terms(kernel, prior, x, *rest)
+        return log_prob, minus_kl + 1e-4 * x.shape[1]
+
+    monkeypatch.setattr(Kernel, "terms", by_width)
+    model, (x, observed) = build("written out", prior="full_mixture"), table("written out", 3_400)
+    eps = draws(4, LATENT_DIM, seed=0)
+    whole, rows = elbo_terms(model, x, observed, eps, "cpu"), slice(3_000, 3_050)
+    few = elbo_terms(model, x[rows], observed[rows], eps, "cpu")
+    assert np.array_equal(whole[rows], few)
+    assert widths.count(max(widths)) == 1  # the block that told
 
 
 @pytest.mark.parametrize("n_draws", [1, 5, 16, 100])
