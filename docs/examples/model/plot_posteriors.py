@@ -18,7 +18,7 @@ X = np.hypot(codes[:, :1], codes[:, 1:]) + 0.05 * rng.normal(size=(1_000, 1))
 
 posteriors = ["diagonal", "full", "flow", "refined"]
 params = {"latent_dim": 2, "prior": "standard_normal", "likelihoods": "gaussian"}
-params |= {"robust_weight": 0, "members": ["plain"], "max_steps": 400, "random_state": 0}
+params |= {"robust_weight": 0, "members": ["plain"], "max_steps": 300, "random_state": 0}
 nats = [VAETransformer(posterior=name, **params).fit(X[:900]).score(X[900:]) for name in posteriors]
 
 # %%

@@ -16,9 +16,14 @@ from skvae import LatentSpaceDisplay, VAETransformer
 X, y = load_wine(return_X_y=True)
 priors = ["standard_normal", "mixture", "vamp", "spike_slab", "vae", "gmvae"]
 models = [
-    VAETransformer(latent_dim=2, prior=prior, members=["plain"], max_steps=400, random_state=0).fit(
-        X
-    )
+    VAETransformer(
+        latent_dim=2,
+        prior=prior,
+        members=["plain"],
+        robust_weight=0,
+        max_steps=300,
+        random_state=0,
+    ).fit(X)
     for prior in priors
 ]
 
