@@ -540,15 +540,21 @@ def clusters_section():
     of_tables.loc["seeds"] = seeds
     of_tables = of_tables.astype(object)
     of_tables.loc['clusters found by "auto"'] = found
-    fits = seconds.map("{:.1f}".format)
+    fits = _figures(seconds, "{:.1f}")
     return (
         "## Clusters\n\n`python benchmarks/clusters.py --data DIR`: adjusted Rand index beside "
-        "classes that were not fitted, with as many clusters as classes; means over the seeds, "
+        "classes that were not fitted, with as many clusters as classes; means over the seeds (of "
+        '"gmvae" and of experts the first alone), '
         f"whose standard deviation is {spread:.3f} on average.\n\n"
-        f"{markdown(ari.map('{:.3f}'.format))}\n\nHeld-out nats a row:\n\n"
-        f"{markdown(nats.map('{:.2f}'.format))}\n\nThe tables:\n\n{markdown(of_tables)}\n\n"
+        f"{markdown(_figures(ari, '{:.3f}'))}\n\nHeld-out nats a row:\n\n"
+        f"{markdown(_figures(nats, '{:.2f}'))}\n\nThe tables:\n\n{markdown(of_tables)}\n\n"
         f"Seconds of a fit, beside other work on the machine:\n\n{markdown(fits)}\n"
     )
+
+
+def _figures(frame, form):
+    """Write figures, and nothing where none was measured."""
+    return frame.map(lambda figure: "" if pd.isna(figure) else form.format(figure))
 
 
 def onnx_section():
