@@ -1,12 +1,14 @@
 """Settings and helpers that several files use."""
 
 import os
+import pickle
 from copy import copy
 
 import numpy as np
 import pytest
 import torch
 
+import skvae
 from skvae._cli import main
 from skvae._table import DOMAINS
 from skvae.nn import LIKELIHOODS, POSTERIORS, PRIORS
@@ -79,3 +81,20 @@ def run(*arguments):
     with pytest.raises(SystemExit) as raised:
         main([str(argument) for argument in arguments])
     return raised.value.code or 0
+
+
+def assert_that_states_answer(model, rows, space, folder):
+    """A model whose codes are states has a score without noise, and the same in any company."""
+    scores, codes, path = model.score_samples(rows), model.codes(rows), folder / "states.skvae"
+    np.testing.assert_array_equal(model.score_samples(rows[::-1])[::-1], scores)
+    np.testing.assert_array_equal(model.score_samples(rows[7:8]), scores[7:8])
+    skvae.save(model, path)
+    for again in (pickle.loads(pickle.dumps(model)), skvae.load(path)):
+        np.testing.assert_array_equal(again.score_samples(rows), scores)
+        np.testing.assert_array_equal(again.codes(rows), codes)
+    tighter = model.set_params(bound="iwae").score_samples(rows)
+    np.testing.assert_allclose(tighter, scores, atol=1e-9)
+    for made in (model.impute(rows), model.augment(rows), model.sample(9, random_state=0)):
+        assert np.isfinite(made).all()
+    with pytest.raises(ValueError, match=f"codes that are {space}"):
+        model.latent_report(rows)

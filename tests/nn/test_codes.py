@@ -1,16 +1,14 @@
 """Codes from a codebook: the enumerated sum, or a bound that further candidates never lower."""
 
-import pickle
 from itertools import product
 
 import numpy as np
 import pytest
 import torch
-from common import SMALL
+from common import SMALL, assert_that_states_answer
 from scipy import special, stats
 from sklearn.mixture import GaussianMixture
 
-import skvae
 from skvae import VAEAnomalyDetector, VAETransformer
 from skvae._table import Column
 from skvae.nn import VAE, Codes, CodesPrior, Gaussian, JointLikelihood, QuantisedPosterior
@@ -197,20 +195,7 @@ def test_sizes_that_are_none_are_refused_before_data_is_touched(params):
 def test_what_rows_are_asked_for_is_there(holed, n_codes, tmp_path):
     params = {"prior_params": {"n_codes": n_codes}, "latent_dim": 3}
     model = VAETransformer(**CODES, **QUICK, **params).fit(holed)
-    rows = holed[:9]
-    scores, codes = model.score_samples(rows), model.codes(rows)
-    np.testing.assert_array_equal(model.score_samples(rows[::-1])[::-1], scores)
-    np.testing.assert_array_equal(model.score_samples(rows[7:8]), scores[7:8])
-    skvae.save(model, tmp_path / "codes.skvae")
-    for again in (pickle.loads(pickle.dumps(model)), skvae.load(tmp_path / "codes.skvae")):
-        np.testing.assert_array_equal(again.score_samples(rows), scores)
-        np.testing.assert_array_equal(again.codes(rows), codes)
-    tighter = model.set_params(bound="iwae").score_samples(rows)
-    np.testing.assert_allclose(tighter, scores, atol=1e-9)
-    for made in (model.impute(rows), model.augment(rows), model.sample(9, random_state=0)):
-        assert np.isfinite(made).all()
-    with pytest.raises(ValueError, match="codes that are codes"):
-        model.latent_report(rows)
+    assert_that_states_answer(model, holed[:9], "codes", tmp_path)
 
 
 def test_regimes_are_found():
