@@ -2,7 +2,7 @@
 
 from .checkpoint import Checkpoint, NoCheckpoint
 from .clusters import is_told_apart, responsibilities, tell_apart
-from .density import Density, by_chunk, drawn
+from .density import CHUNK_ROWS, Density, by_chunk, drawn
 from .latent import information, traverse
 from .members import Member, as_frame, chosen, kept, unseen
 from .monitor import EVALUATION_SIZE, check_convergence
@@ -24,6 +24,7 @@ from .trainee import Trained, Trainee, TrainingRows, at_rest, tensors
 __all__ = [
     "AUTO_PRIOR",
     "CANDIDATES",
+    "CHUNK_ROWS",
     "EVALUATION_SIZE",
     "ROBUST",
     "SETTINGS",

@@ -10,7 +10,7 @@ from .cells import expect, guess
 from .score import elbo_terms, importance_bound
 from .trainee import tensors
 
-__all__ = ["Density", "by_chunk", "drawn"]
+__all__ = ["CHUNK_ROWS", "Density", "by_chunk", "drawn"]
 
 _SEARCHED_ROWS = 128  # at a time, for which many codes are looked at
 

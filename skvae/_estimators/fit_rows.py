@@ -4,12 +4,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .._engine import EVALUATION_SIZE, TrainingRows, unseen
+from .._engine import CHUNK_ROWS, EVALUATION_SIZE, TrainingRows, unseen
 from .._table import EncodedTable, RawTable, TableEncoder
 
 __all__ = ["FitRows"]
-
-_CHUNK_ROWS = 16_384
 
 
 class FitRows(NamedTuple):
@@ -60,8 +58,8 @@ class FitRows(NamedTuple):
         n = len(places)
         nothing = self.encoder.encode(self.raw.take(places[:0]))
         whole = EncodedTable(*(np.empty((n, *part.shape[1:]), part.dtype) for part in nothing))
-        for at in range(0, n, _CHUNK_ROWS):
-            chunk = slice(at, at + _CHUNK_ROWS)
+        for at in range(0, n, CHUNK_ROWS):
+            chunk = slice(at, at + CHUNK_ROWS)
             encoded = self.encoder.encode(self.raw.take(places[chunk]))
             whole.values[chunk], whole.observed[chunk] = encoded
         return whole
