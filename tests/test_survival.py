@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+import torch
 from common import SMALL, long_run
 
 import skvae
@@ -135,6 +136,7 @@ def test_threads_may_score_one_model_at_the_same_time(models, rows):
 
 
 def send_scores(model, X, connection):
+    VAEAnomalyDetector(**FAST).fit(X)
     connection.send(model.score_samples(X))
 
 
@@ -142,6 +144,9 @@ def send_scores(model, X, connection):
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 def test_children_score_as_their_parent(way, models, rows):
     model, X = models[0][0], np.tile(rows, (20, 1))
+    n_threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    torch.ones(1_000_000).sin()  # by threads that no child has
     context = multiprocessing.get_context(way)
     ours, theirs = context.Pipe()
     process = context.Process(target=send_scores, args=(model, X, theirs))
@@ -149,6 +154,7 @@ def test_children_score_as_their_parent(way, models, rows):
     assert ours.poll(60)
     np.testing.assert_array_equal(ours.recv(), model.score_samples(X))
     process.join()
+    torch.set_num_threads(n_threads)
 
 
 def resources():

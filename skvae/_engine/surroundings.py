@@ -1,4 +1,4 @@
-"""Settings of torch and numpy as in a process where nobody has touched them."""
+"""Settings of torch and numpy as in a process where nobody has touched them, and one thread."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -7,6 +7,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 import torch
+
+from .threads import one_thread
 
 __all__ = ["untouched"]
 
@@ -17,7 +19,8 @@ def untouched(method: Method) -> Method:
     """Let a method compute the same whatever is set around it.
 
     That is whether gradients are recorded, torch's default type and device, and what numpy
-    does about overflow and the like.
+    does about overflow and the like. It has one thread, but for large steps and for blocks of
+    rows: a process that was forked does not have those of torch, and waits for them for ever.
     """
 
     @wraps(method)
@@ -32,6 +35,7 @@ def untouched(method: Method) -> Method:
 def _default_settings() -> Iterator[None]:
     dtype = torch.get_default_dtype()
     with ExitStack() as stack:
+        stack.enter_context(one_thread())
         stack.enter_context(np.errstate(all="warn", under="ignore"))
         stack.enter_context(torch.inference_mode(False))
         stack.enter_context(torch.enable_grad())

@@ -5,7 +5,7 @@ than what they share out.
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager
 from threading import Lock, local
 
 import torch
@@ -65,6 +65,21 @@ class _OneThread:
                 torch.set_num_threads(1 if is_inside else n_threads)
 
     @contextmanager
+    def lifted(self) -> Iterator[None]:
+        """As if nothing were limited here, but where this thread is to be alone."""
+        if getattr(self._here, "is_alone", False):
+            yield
+            return
+        is_inside, self._here.is_inside = getattr(self._here, "is_inside", False), False
+        try:
+            torch.set_num_threads(self._before[-1] or torch.get_num_threads())
+            yield
+        finally:
+            self._here.is_inside = is_inside
+            if is_inside:
+                torch.set_num_threads(1)
+
+    @contextmanager
     def alone(self) -> Iterator[None]:
         """Give no more than this thread to all that is done: others share out the processors."""
         was_alone = getattr(self._here, "is_alone", False)
@@ -82,4 +97,4 @@ one_thread_of_blas = _Shared(lambda: threadpool_limits(1, user_api="blas").resto
 
 def threads_for(n_products: int) -> AbstractContextManager[object]:
     """Let torch work on as many threads as it has where a step is large, else on one."""
-    return nullcontext() if n_products >= _SHARED_FROM else one_thread()
+    return one_thread.lifted() if n_products >= _SHARED_FROM else one_thread()

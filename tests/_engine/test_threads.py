@@ -40,6 +40,19 @@ def test_one_thread_within_and_as_many_as_before_after():
     assert torch.get_num_threads() == in_a_thread(torch.get_num_threads) == 3
 
 
+def test_a_large_step_has_all_threads_within_one_thread():
+    with one_thread():
+        with threads_for(_SHARED_FROM):
+            assert torch.get_num_threads() == 3
+            with one_thread() as n_threads:
+                assert (n_threads, torch.get_num_threads()) == (3, 1)
+            assert torch.get_num_threads() == 3
+        assert torch.get_num_threads() == 1
+        with one_thread.alone(), threads_for(_SHARED_FROM):
+            assert torch.get_num_threads() == 1
+    assert torch.get_num_threads() == 3
+
+
 def test_threads_that_overlap_leave_what_there_was():
     inside, leave = threading.Barrier(3), [threading.Event(), threading.Event()]
     after = {}
