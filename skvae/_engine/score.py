@@ -90,10 +90,10 @@ def elbo_terms(model, x, observed, eps, device):
         E_q[log p(x_j | z)] of each column, and last -KL, in nats; where cells depend on each
         other, their parts of the joint density, and what these exceed it by with the KL.
     """
-    kernel = _single_precision(model, device)
-    if kernel is None:
+    copy = _single_precision(model, device)
+    if copy is None:
         return by_model(_terms_of_block, model, x, observed, eps, device)
-    terms = _by_kernel(kernel, x, observed, eps, device)
+    terms = _by_kernel(copy, x, observed, eps, device)
     far = (np.abs(x) > _FARTHEST).any(axis=1)
     if far.any():
         terms[far] = by_model(_terms_of_block, model, x[far], observed[far], eps, device)
@@ -117,17 +117,31 @@ def _single_precision(model, device):
     """
     copies = _COPIES.setdefault(model, {})
     if str(device) not in copies:
-        copy = deepcopy(model).to(device, torch.float32)
-        copies[str(device)] = kernel_for(copy), list(copy.parameters())
-    kernel, weights = copies[str(device)]
-    if kernel is None or not kernel.noise.is_written_out or model.posterior.searches:
+        copies[str(device)] = _Copy(model, device)
+    copy = copies[str(device)]
+    if not copy.is_written_out or model.posterior.searches:
         return None
-    with torch.no_grad():
-        torch._foreach_copy_(weights, list(model.parameters()))
-    return kernel
+    copy.take_over(model)
+    return copy
 
 
-def _by_kernel(kernel, x, observed, eps, device):
+class _Copy:
+    """A model's copy in float32 on a device, its kernel, and what is known of large blocks."""
+
+    def __init__(self, model, device):
+        copy = deepcopy(model).to(device, torch.float32)
+        self.kernel, self._weights = kernel_for(copy), list(copy.parameters())
+        self.is_written_out = self.kernel is not None and self.kernel.noise.is_written_out
+        self.many_rows = None  # of a block of a long table, once one was scored
+
+    @torch.no_grad()
+    def take_over(self, model):
+        """Take the weights that a model has now."""
+        torch._foreach_copy_(self._weights, list(model.parameters()))
+
+
+def _by_kernel(copy, x, observed, eps, device):
+    kernel = copy.kernel
     with torch.inference_mode():
         prior = kernel.prior()
         noise = torch.tensor(eps[:, 0, : kernel.model.latent_dim].T, dtype=torch.float32)
@@ -146,22 +160,23 @@ def _by_kernel(kernel, x, observed, eps, device):
 
     if torch.device(device).type != "cpu":
         return score_all(slice(None), _GPU_ROWS)
-    return _in_two_sizes(score_all, len(x))
+    n_large = len(x) // _MANY_ROWS * _MANY_ROWS
+    if n_large <= _MANY_ROWS:
+        return score_all(slice(None), _BLOCK_ROWS)
+    if copy.many_rows is None:
+        copy.many_rows = _rows_of_many(score_all)
+    many = score_all(slice(n_large), copy.many_rows)
+    return np.concatenate([many, score_all(slice(n_large, None), _BLOCK_ROWS)])
 
 
-def _in_two_sizes(score_all, n):
-    """Score rows in small blocks, and many in large ones if these lead to the same bits.
+def _rows_of_many(score_all):
+    """Rows of a block of a long table: many, if these lead to the same bits as few.
 
     They do where a matrix product adds up alike whatever its width, as libraries mostly have it;
     the first large block tells.
     """
-    first, n_large = slice(_MANY_ROWS), n // _MANY_ROWS * _MANY_ROWS
-    if n_large <= _MANY_ROWS:
-        return score_all(slice(None), _BLOCK_ROWS)
-    begun = score_all(first, _BLOCK_ROWS)
-    is_alike = np.array_equal(begun, score_all(first, _MANY_ROWS))
-    middle = score_all(slice(_MANY_ROWS, n_large), _MANY_ROWS if is_alike else _BLOCK_ROWS)
-    return np.concatenate([begun, middle, score_all(slice(n_large, None), _BLOCK_ROWS)])
+    first = [score_all(slice(_MANY_ROWS), n_block) for n_block in (_BLOCK_ROWS, _MANY_ROWS)]
+    return _MANY_ROWS if np.array_equal(*first) else _BLOCK_ROWS
 
 
 def importance_bound(model, x, observed, eps, device):

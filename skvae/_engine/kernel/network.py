@@ -8,6 +8,7 @@ from torch import nn
 from torch.nn.functional import silu, softplus
 
 from ...nn import DiagonalGaussian, Likelihood, RefinedGaussian
+from .layout import above_each_other
 from .noises import Noise
 from .priors import HALF_LOG_TAU, PRIORS
 
@@ -53,7 +54,8 @@ class Kernel:
         self.model = model
         self.noise = Noise(model.likelihood)
         self._encoder, self._decoder = _Network(model.encoder), _Network(model.decoder[0])
-        self._head, self._output = _Layer(model.posterior.head), _Layer(model.decoder[-1])
+        self._head = _Layer(model.posterior.head, self._encoder.sizes)
+        self._output = _Layer(model.decoder[-1], self._decoder.sizes)
         self.widest = max(max(weight.shape, default=1) for weight in model.parameters())
         self._shown, self._components = model.likelihood.shown, model.likelihood.components
         self._least_scale = model.posterior.smallest_scale
@@ -79,12 +81,12 @@ class Kernel:
         # z = loc + s eps, s = least + softplus(raw)
         features, of_features = self.noise.features(x, visible)
         seen, encoder = self._encoder.forward(features)
-        loc, raw = self._head.forward(seen).chunk(2)
+        loc, raw = self._head.forward(*seen).chunk(2)
         s = softplus(raw).add_(self._least_scale)
         z = torch.addcmul(loc, s, eps)
-        inner, decoder = self._decoder.forward(torch.cat([z, features[self._shown]]))
+        inner, decoder = self._decoder.forward(above_each_other([z, *self._context(features)]))
         log_p, of_prior = prior.of(z)
-        params = self._with_components(self._output.forward(inner), prior, of_prior)
+        params = self._with_components(self._output.forward(*inner), prior, of_prior)
         log_prob, of_noise = self.noise.of(params, x)
         # log q(z) = -sum(log s + eps^2 / 2) - k log(2 pi) / 2
         minus_log_q = torch.addcmul(s.log(), eps, eps, value=0.5).sum(0).add_(len(z) * HALF_LOG_TAU)
@@ -106,6 +108,11 @@ class Kernel:
             d_features[self._shown] += of_context
             self.noise.features_backward(of_features, d_features)
         return elbo
+
+    def _context(self, features):
+        """Return the features that the decoder is shown too: a list of one part, or of none."""
+        shown = features[self._shown]
+        return [shown] if len(shown) > 0 else []
 
     def _with_components(self, outputs, prior, of_prior):
         """Parameters of the noise: the decoder's outputs, and shares of the prior's components."""
@@ -145,14 +152,14 @@ class Kernel:
         minus_kl : Tensor of shape (n_draws, n)
         """
         features, _ = self.noise.features(x, visible)
-        loc, raw = self._head.forward(self._encoder.forward(features)[0]).chunk(2)
+        loc, raw = self._head.forward(*self._encoder.forward(features)[0]).chunk(2)
         s, eps = softplus(raw).add_(self._least_scale), eps.unsqueeze(2)
         z = torch.addcmul(loc.unsqueeze(1), s.unsqueeze(1), eps)  # (k, n_draws, n)
         codes = z.flatten(1)
-        context = features[self._shown].unsqueeze(1).expand(-1, *z.shape[1:]).flatten(1)
-        inner, _ = self._decoder.forward(torch.cat([codes, context]))
+        context = [part.repeat(1, eps.shape[1]) for part in self._context(features)]
+        inner, _ = self._decoder.forward(above_each_other([codes, *context]))
         log_p, of_prior = prior.of(codes)
-        params = self._with_components(self._output.forward(inner), prior, of_prior)
+        params = self._with_components(self._output.forward(*inner), prior, of_prior)
         log_prob, _ = self.noise.of(params.unflatten(1, z.shape[1:]), x)
         of_noise = (0.5 * eps.square().sum(0)).add_(len(z) * HALF_LOG_TAU)
         minus_kl = log_p.view(z.shape[1:]).add_(s.log().sum(0)).add_(of_noise)
@@ -170,22 +177,27 @@ def _shares(elbo, trimming):
 
 
 class _Layer:
-    """A linear layer, W x + b."""
+    """A linear layer, W x + b, of x in one part or several, of some sizes, which are not joined."""
 
-    def __init__(self, layer):
-        self._weight, self._bias = layer.weight, layer.bias
+    def __init__(self, layer, sizes):
+        self._weight, self._bias, self._sizes = layer.weight, layer.bias, sizes
         self._column = layer.bias.detach().unsqueeze(1)
+        self._first, *self._others = layer.weight.detach().split(sizes, 1)
 
-    def forward(self, x):
-        return torch.addmm(self._column, self._weight, x)
+    def forward(self, first, *others):
+        outputs = torch.addmm(self._column, self._first, first)
+        for weight, part in zip(self._others, others, strict=True):
+            outputs.addmm_(weight, part)
+        return outputs
 
-    def backward(self, x, slope):
+    def backward(self, parts, slope):
         """Write the gradients of the weight and the bias."""
-        torch.mm(slope, x.T, out=self._weight.grad)
+        for part, grad in zip(parts, self._weight.grad.split(self._sizes, 1), strict=True):
+            torch.mm(slope, part.T, out=grad)
         torch.sum(slope, 1, out=self._bias.grad)
 
     def of_inputs(self, slope):
-        """Gradient of x."""
+        """Gradient of x, whose parts are joined."""
         return torch.mm(self._weight.T, slope)
 
 
@@ -193,16 +205,19 @@ class _Network:
     """An `MLP`: layers that bend, and the inputs below the last."""
 
     def __init__(self, mlp):
-        self._layers = [_Layer(layer) for layer in list(mlp)[::2]]
+        layers = list(mlp)[::2]
+        self._layers = [_Layer(layer, [layer.in_features]) for layer in layers]
+        n_inputs = layers[0].in_features if layers else mlp.n_outputs
+        self.sizes = [*(layer.out_features for layer in layers[-1:]), n_inputs]  # of the outputs
 
     def forward(self, x):
-        """Return the outputs, and what the gradient needs."""
+        """Return the parts of the outputs, and what the gradient needs."""
         kept, hidden = [], x
         for layer in self._layers:
             straight = layer.forward(hidden)
             kept.append((layer, hidden, straight))
             hidden = silu(straight)
-        return torch.cat([hidden, x]) if kept else x, kept
+        return [hidden, x] if kept else [x], kept
 
     def backward(self, kept, slope):
         """Write the gradients of the layers; return a function that gives those of the inputs."""
@@ -212,6 +227,6 @@ class _Network:
         of_hidden, passed_on = partial(slope.narrow, 0, 0, len(slope) - n_inputs), slope[-n_inputs:]
         for layer, inputs, straight in reversed(kept):
             bent = torch.ops.aten.silu_backward(of_hidden(), straight)
-            layer.backward(inputs, bent)
+            layer.backward([inputs], bent)
             of_hidden = partial(layer.of_inputs, bent)
         return lambda: of_hidden().add_(passed_on)
