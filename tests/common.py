@@ -27,9 +27,10 @@ SMALL = {
     "hidden_layer_sizes": (16,),
     "init": "random",
     "members": [{}],
-    "max_steps": 60,
+    "max_steps": 20,
     "random_state": 0,
 }
+LONGER = SMALL | {"max_steps": 60}  # where something has to have been learned
 QUICK = ["--set", "max_steps=30", "--set", "hidden_layer_sizes=[16]"]  # on the command line
 CONTINUOUS = [n for n, family in LIKELIHOODS.items() if DOMAINS[family.domain].is_continuous]
 WEIGHTS = (0, 0.25, 1)  # of the robust member

@@ -5,7 +5,7 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
-from common import SMALL
+from common import LONGER, SMALL
 
 from skvae import VAEAnomalyDetector
 from skvae._engine import refit, trainee
@@ -89,7 +89,7 @@ def test_a_prior_that_comes_after_is_standard_normal_until_then(table, refits):
 def test_it_is_fitted_to_the_codes_of_an_encoder_that_has_its_bound_back(refits):
     kinds = np.random.default_rng(0).integers(2, size=(300, 1))  # which a small beta lets apart
     X = 6 * kinds * [1.0, -1.0, 0.5] + np.random.default_rng(1).normal(size=(300, 3))
-    VAEAnomalyDetector(robust_weight=0, beta=0.02, **SMALL, **AFTER).fit(X)
+    VAEAnomalyDetector(robust_weight=0, beta=0.02, **LONGER, **AFTER).fit(X)
     of_encoder, of_prior = refits
     assert moved(*of_encoder[:2]) == {"encoder", "posterior"}
     assert moved(*of_prior[:2]) == {"prior"}

@@ -5,7 +5,7 @@ import pandas as pd
 import polars as pl
 import pytest
 import torch
-from common import REAL_PARTS, SMALL
+from common import LONGER, REAL_PARTS, SMALL
 from sklearn.mixture import GaussianMixture
 
 from skvae import VAEAnomalyDetector, VAETransformer
@@ -146,7 +146,7 @@ def test_levels_and_flags_move_by_probability(frame):
     X = frame.assign(kind=np.where(frame["b"] > 1, "high", "low"), when=rng.normal(size=len(frame)))
     context = {"context": ["when"], "missing": "model"}
     X.loc[X.index[::3], "a"] = np.nan
-    model = VAEAnomalyDetector(**SMALL, **context).fit(X)
+    model = VAEAnomalyDetector(**LONGER, **context).fit(X)
     report = model.latent_report(X, random_state=0)
     assert list(report.moves) == ["a", "b", "c", "d", "e", "flag", "kind"]
     probabilities = report.moves[["flag", "kind"]]

@@ -6,7 +6,7 @@ from copy import deepcopy
 
 import numpy as np
 import pytest
-from common import SMALL, needs_cuda
+from common import LONGER, SMALL, needs_cuda
 
 from skvae import VAEAnomalyDetector, VAETransformer, load, save
 
@@ -123,7 +123,7 @@ def test_training_that_breaks_off_changes_nothing(table, monkeypatch, broken):
 
 
 def test_a_warm_start_continues_from_the_weights_at_hand(table):
-    model = VAEAnomalyDetector(**SMALL, warm_start=True).fit(table)
+    model = VAEAnomalyDetector(**LONGER, warm_start=True).fit(table)
     cold, encoder = model.score(table), model.table_
     model.set_params(max_steps=5, learning_rate_init=1e-5).fit(table)
     assert model.score(table) == pytest.approx(cold, abs=0.2)
@@ -146,7 +146,7 @@ def test_passes_follow_fits_and_fits_passes(table):
     model.partial_fit(table)
     assert len(model.optimizers_) == 2
     model.fit(table)
-    assert model.n_steps_ == 60 + 2 + 60
+    assert model.n_steps_ == 20 + 2 + 20
 
 
 @needs_cuda

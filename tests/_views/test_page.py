@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
-from common import SMALL
+from common import LONGER, SMALL
 
 import skvae
 
@@ -53,7 +53,7 @@ class Page(HTMLParser):
 
 
 # Of `mixed`, whose numbers of rows are no key by intention.
-PARAMS = SMALL | {"validation_fraction": 0.4, "likelihoods": {"n": "spike_slab"}}
+PARAMS = LONGER | {"validation_fraction": 0.4, "likelihoods": {"n": "spike_slab"}}
 
 
 @pytest.fixture(scope="module")
