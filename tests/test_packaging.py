@@ -51,6 +51,16 @@ def test_the_import_is_silent():
     assert (run.returncode, run.stdout, run.stderr) == (0, "", "")
 
 
+def test_a_first_fit_imports_nothing_that_it_can_do_without():
+    script = (
+        "import sys, numpy as np, skvae; "
+        "skvae.VAEAnomalyDetector(max_steps=4).fit(np.random.rand(60, 2)); "
+        "print({'torch._dynamo', 'sympy', 'sklearn.ensemble', 'matplotlib'} & set(sys.modules))"
+    )
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert run.stdout == "set()\n"
+
+
 def test_both_files_of_constraints_name_what_is_needed():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     needed = [*project["dependencies"], *project["optional-dependencies"]["plot"]]

@@ -3,7 +3,6 @@
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
-from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import balanced_accuracy_score, mutual_info_score
 
@@ -139,9 +138,11 @@ def _gap(values, by_chance):
 
 
 def _forest(codes, factor):
+    from sklearn import ensemble  # whose import takes as long as all else of skvae
+
     if _is_continuous(factor):
-        return RandomForestRegressor(**_FOREST).fit(codes, factor)
-    return RandomForestClassifier(**_FOREST).fit(codes, _levels(factor))
+        return ensemble.RandomForestRegressor(**_FOREST).fit(codes, factor)
+    return ensemble.RandomForestClassifier(**_FOREST).fit(codes, _levels(factor))
 
 
 def _entropy(shares):

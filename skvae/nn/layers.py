@@ -29,7 +29,10 @@ def linear(n_inputs, n_outputs, generator):
     -------
     layer : Linear
     """
-    layer = nn.utils.skip_init(Linear, n_inputs, n_outputs)
+    # Not by skip_init: it takes half a second once, for what else torch imports with it.
+    layer = Linear(n_inputs, n_outputs, device="meta")
+    layer.weight = nn.Parameter(torch.empty(n_outputs, n_inputs))
+    layer.bias = nn.Parameter(torch.empty(n_outputs))
     bound = 1 / math.sqrt(n_inputs)
     nn.init.uniform_(layer.weight, -bound, bound, generator=generator)
     nn.init.uniform_(layer.bias, -bound, bound, generator=generator)
