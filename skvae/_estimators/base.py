@@ -179,7 +179,7 @@ class BaseVAE(CallbackSupportMixin, State):
         anomalous = self._known_anomalies(y, len(raw.values), fewest=1, fewest_others=2)
         checkpoint = checkpoint_of(self, path, raw, anomalous, device)
         random_state = checkpoint.begin(as_random_state(self.random_state))
-        held_out, kept = self._split(np.flatnonzero(~anomalous), random_state)
+        held_out, kept = self._split(raw, np.flatnonzero(~anomalous), random_state)
         seeds = self._seeds(random_state)
         # All rows are checked, but those held out have no part in the columns' units.
         families = self._learn_to_encode(raw, kept)
@@ -358,10 +358,14 @@ class BaseVAE(CallbackSupportMixin, State):
             training=seeds.training + n_steps, robust_training=seeds.robust_training + n_steps
         )
 
-    def _split(self, rows, random_state):
-        """Part some rows into those held out and those that the weights are fitted to."""
+    def _split(self, raw, rows, random_state):
+        """Part some rows into those held out, first ones without a label, and those fitted."""
         n = len(rows)
         order = rows[random_state.permutation(n)]
+        families, names = families_of(self, raw)
+        is_label = [families[name].is_label for name in names]
+        has_label = (~np.isnan(raw.values[:, is_label])).any(axis=1)
+        order = order[np.argsort(has_label[order], kind="stable")]
         n_held_out = round(self.validation_fraction * n) if n >= _FEWEST_ROWS_TO_HOLD_OUT else 0
         n_held_out = min(n_held_out, n - 1)
         return order[:n_held_out], order[n_held_out:]

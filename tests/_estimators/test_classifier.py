@@ -224,7 +224,7 @@ def test_holes_among_labels_are_unknown_whatever_their_kind():
         y[::4] = hole
         model = VAEClassifier(TINY).fit(X, y)
         assert len(model.classes_) == 3
-        assert model.estimator_.table_.columns_[-1].n_missing >= 12
+        assert model.estimator_.table_.columns_[-1].n_missing == 15 - 6  # 6 rows are held out
 
 
 def test_a_class_of_few_calibration_rows_is_always_possible(fitted):
@@ -336,3 +336,11 @@ def test_a_fit_that_fails_leaves_what_was_fitted(fitted):
     with pytest.raises(ValueError, match="cv=99 needs 99 labelled rows"):
         fitted.fit(X[:, :2], y)
     np.testing.assert_array_equal(fitted.predict_proba(X), before)
+
+
+@pytest.mark.parametrize(("n_labelled", "n_fitted"), [(40, 40), (190, 180), (200, 180)])
+def test_rows_without_a_label_are_held_out_first(n_labelled, n_fitted):
+    X = np.random.default_rng(0).normal(size=(200, 2))
+    y = np.where(np.arange(200) < n_labelled, (X[:, 0] > 0).astype(int), -1)
+    fitted = VAEClassifier(VAETransformer(**SMALL)).fit(X, y)
+    assert fitted.table_.columns_[-1].n_observed == n_fitted

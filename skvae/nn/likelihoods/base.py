@@ -61,6 +61,9 @@ class Likelihood(nn.Module):
     is_component : bool
         Whether its parameters are no outputs of the decoder but log p(z, k) of the components of
         the prior, one for each of its codes.
+    is_label : bool
+        Whether its cells are labels, of which there may be few: rows without one are held out
+        first.
     scale_floor : float
         Smallest scale of the noise in the column's unit, of families that have one.
     """
@@ -74,6 +77,7 @@ class Likelihood(nn.Module):
     has_location = False
     is_scored = True
     is_component = False
+    is_label = False
     scale_floor = 0.0
 
     def __init__(self, columns):

@@ -175,6 +175,7 @@ class ClassLabel(Smoothed):
     domain = "category"
     noise = 1e-3
     n_inputs = 0
+    is_label = True
 
     def __init__(self, columns):
         super().__init__(columns)
@@ -237,6 +238,11 @@ class WeightedLabel:
     def domain(self):
         """How the table encodes the column."""
         return self.family.domain
+
+    @property
+    def is_label(self):
+        """As of the family."""
+        return self.family.is_label
 
     @property
     def alone(self):
