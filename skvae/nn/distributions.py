@@ -94,6 +94,7 @@ class FullNormal(Distribution):
 
     def __init__(self, loc, scale_tril):
         self.loc, self.scale_tril = loc, scale_tril
+        self._drawn = None, None  # the draws last made, and the noise that they are of
         super().__init__(loc.shape[:-1], loc.shape[-1:], validate_args=False)
 
     @property
@@ -108,10 +109,15 @@ class FullNormal(Distribution):
 
     def transport(self, eps):
         """Turn standard normal noise into draws, as `DiagonalNormal.transport`."""
-        return self.loc + (self.scale_tril @ eps.unsqueeze(-1)).squeeze(-1)
+        z = self.loc + (self.scale_tril @ eps.unsqueeze(-1)).squeeze(-1)
+        self._drawn = z, eps
+        return z
 
     def log_prob(self, z):
         """Log density of z, in nats; (..., latent_dim) -> (...)."""
+        drawn, eps = self._drawn
+        if z is drawn:  # to solve for the noise may lose all digits
+            return self._log_density(eps)
         distance = (z - self.loc).unsqueeze(-1)
         white = torch.linalg.solve_triangular(self.scale_tril, distance, upper=False)
         return self._log_density(white.squeeze(-1))

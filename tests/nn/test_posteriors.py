@@ -54,6 +54,7 @@ def test_the_log_density_is_that_of_scipy(posterior, hidden, generator):
     q = posterior(hidden)
     z = q.transport(torch.randn(20, 1, LATENT_DIM, generator=generator, dtype=torch.float64))
     got = q.log_prob(z)
+    np.testing.assert_allclose(q.log_prob(z.clone()), got, rtol=1e-9, atol=1e-9)
     for i, covariance in enumerate(covariances(q)):
         oracle = stats.multivariate_normal(q.mean[i].numpy(), covariance.numpy())
         np.testing.assert_allclose(got[:, i], oracle.logpdf(z[:, i].numpy()), rtol=1e-9, atol=1e-9)
@@ -96,11 +97,12 @@ def test_weights_come_from_the_generator_alone(name):
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_scales_of_all_sizes_leave_the_density_of_a_draw_in_float32(generator):
+@pytest.mark.parametrize("below", [1.0, 4.0])  # with 4 nobody can solve for the noise
+def test_scales_of_all_sizes_leave_the_density_of_a_draw_in_float32(below, generator):
     k = 30
     q = POSTERIORS["full"](N_HIDDEN, k, generator=generator).requires_grad_(False)
     q.head.weight.zero_()
-    q.head.bias[k:] = torch.randn(k * (k + 1) // 2, generator=generator)
+    q.head.bias[k:] = below * torch.randn(k * (k + 1) // 2, generator=generator)
     q.head.bias[k : 2 * k] = torch.linspace(-8, 2, k)  # scales of .01 to 2
     eps = torch.randn(100, 1, k, generator=generator)
 
