@@ -75,12 +75,13 @@ def main():
     """Run what is missing."""
     parser = argparse.ArgumentParser(description=__doc__)
     add_data_argument(parser)
+    parser.add_argument("--tables", nargs="+", default=None, help="by default all")
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     parser.add_argument("--cap", type=int, default=600, help="rows of a table, at most")
     parser.add_argument("--jobs", type=int, default=1, help="processes, of one thread each")
     options = parser.parse_args()
-    tables = sorted(table_names(options.data))
+    tables = options.tables or sorted(table_names(options.data))
     runs = [
         {"part": part, "table": table, "seed": seed, "cap": options.cap}
         for seed, table, part in product(options.seeds, tables, options.parts)

@@ -15,6 +15,7 @@ from .states import States
 __all__ = ["Codes", "CodesPrior", "QuantisedPosterior"]
 
 _MOST_CODES = 2**12
+_MOST_SLOPES = 2**26  # a quarter of a gigabyte
 _STARTING_ROWS = 2_000  # of which k-means is
 _PASSES = 20  # of k-means
 
@@ -109,7 +110,7 @@ class CodesPrior(Prior):
     n_codes : int, default=16
         Codes of each slot.
     n_slots : int, default=2
-        At most one a latent dimension.
+        At most one a latent dimension; in all at most 8,192 codes.
     generator : torch.Generator
 
     References
@@ -128,6 +129,12 @@ class CodesPrior(Prior):
         slots = torch.arange(latent_dim).tensor_split(min(n_slots, latent_dim))
         self.sizes = [len(slot) for slot in slots]
         n_slots = len(slots)
+        n_slopes = (n_slots * n_codes) ** 2
+        if n_slopes > _MOST_SLOPES:
+            raise ValueError(
+                f"{n_slots} slots of n_codes={n_codes} have {n_slopes:,} logits of codes given "
+                f"others, of which there can be {_MOST_SLOPES:,}. Use fewer codes or slots."
+            )
         self.codebook = nn.Parameter(torch.randn((n_codes, latent_dim), generator=generator))
         self.logits = nn.Parameter(torch.zeros(n_slots, n_codes))
         self.slopes = nn.Parameter(torch.zeros(n_slots, n_slots, n_codes, n_codes))

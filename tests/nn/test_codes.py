@@ -191,6 +191,14 @@ def test_sizes_that_are_none_are_refused_before_data_is_touched(params):
         VAEAnomalyDetector(**CODES, prior_params=params).fit("no table")
 
 
+def test_more_codes_than_have_room_are_refused():
+    generator = torch.Generator()
+    sizes = {"n_codes": 2_048, "n_slots": 8}
+    with pytest.raises(ValueError, match="8 slots of n_codes=2048 have 268,435,456 logits"):
+        CodesPrior(8, torch.zeros(1, 1), **sizes, generator=generator)
+    CodesPrior(4, torch.zeros(1, 1), **sizes | {"n_codes": 64}, generator=generator)
+
+
 @pytest.mark.parametrize("n_codes", [4, 20])
 def test_what_rows_are_asked_for_is_there(holed, n_codes, tmp_path):
     params = {"prior_params": {"n_codes": n_codes}, "latent_dim": 3}
