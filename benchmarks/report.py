@@ -472,8 +472,7 @@ def family():
     of_default = frame.loc[frame["part"] == "default", list(MEASURES)].mean()
     return (
         "`python benchmarks/parts.py`: one part in the place of the default's, all else as it is; "
-        f"novelty split of tables of at most {frame['cap'].min():,} rows, of refined posteriors "
-        f"{frame['cap'].max():,}. Figures are beyond those "
+        f"novelty split of tables drawn down to {frame['cap'].max():,} rows. Figures are beyond those "
         "of the defaults on the same tables: nats of the median held-out normal row, means of "
         f"AUROC (of the defaults {of_default['auroc']:.3f}) and average precision "
         f"({of_default['average_precision']:.3f}); times are the processor's, in those of the "
