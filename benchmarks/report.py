@@ -472,9 +472,9 @@ def family():
     of_default = frame.loc[frame["part"] == "default", list(MEASURES)].mean()
     return (
         "`python benchmarks/parts.py`: one part in the place of the default's, all else as it is; "
-        f"novelty split of tables drawn down to {frame['cap'].max():,} rows. Figures are beyond those "
-        "of the defaults on the same tables: nats of the median held-out normal row, means of "
-        f"AUROC (of the defaults {of_default['auroc']:.3f}) and average precision "
+        f"novelty split of tables drawn down to {frame['cap'].max():,} rows. Figures are beyond "
+        "those of the defaults on the same tables: nats of the median held-out normal row, means "
+        f"of AUROC (of the defaults {of_default['auroc']:.3f}) and average precision "
         f"({of_default['average_precision']:.3f}); times are the processor's, in those of the "
         f"defaults.\n\n{markdown(table.drop('default').rename_axis('part'))}\n"
     )
