@@ -7,7 +7,7 @@ its square would lose more are scored in float64, and so are counts.
 The score of a row is repeatable bit by bit on one machine and device. It does not depend
 on the other rows or on the number of threads, because every block has the same shape (the
 last one is padded) and one thread, and every row meets the same noise. Blocks of a long table
-are larger where that is found to lead to the same bits.
+are larger, and those of a few rows smaller, where that is found to lead to the same bits.
 """
 
 import math
@@ -33,6 +33,7 @@ __all__ = [
 
 
 _BLOCK_ROWS = 64
+_FEW_ROWS = 32
 _MANY_ROWS = 512  # of a block of a long table: an operation takes hardly longer for more rows
 _GPU_ROWS = 16_384
 _LARGEST = 2**24  # numbers of a block in the widest layer, for as many draws as are taken at once
@@ -121,23 +122,35 @@ def _single_precision(model, device):
     copy = copies[str(device)]
     if not copy.is_written_out or model.posterior.searches:
         return None
-    copy.take_over(model)
+    copy.take_over()
     return copy
 
 
 class _Copy:
-    """A model's copy in float32 on a device, its kernel, and what is known of large blocks."""
+    """A model's copy in float32 on a device, its kernel, and what is known of its blocks."""
 
     def __init__(self, model, device):
         copy = deepcopy(model).to(device, torch.float32)
-        self.kernel, self._weights = kernel_for(copy), list(copy.parameters())
+        self.kernel = kernel_for(copy)
+        self._weights, self._those_of_model = list(copy.parameters()), list(model.parameters())
         self.is_written_out = self.kernel is not None and self.kernel.noise.is_written_out
-        self.many_rows = None  # of a block of a long table, once one was scored
+        self._are_alike = {}  # bits of blocks of so many rows and of `_BLOCK_ROWS`
 
     @torch.no_grad()
-    def take_over(self, model):
-        """Take the weights that a model has now."""
-        torch._foreach_copy_(self._weights, list(model.parameters()))
+    def take_over(self):
+        """Take the weights that the model has now."""
+        torch._foreach_copy_(self._weights, self._those_of_model)
+
+    def rows_of_block(self, n_rows, score_all, trial):
+        """Rows of a block: so many, if they lead to the same bits as `_BLOCK_ROWS` in a trial.
+
+        They do where a matrix product adds up alike whatever its width, as libraries mostly have
+        it; the first block of a size tells.
+        """
+        if n_rows not in self._are_alike:
+            bits = [score_all(trial, n_block) for n_block in (_BLOCK_ROWS, n_rows)]
+            self._are_alike[n_rows] = np.array_equal(*bits)
+        return n_rows if self._are_alike[n_rows] else _BLOCK_ROWS
 
 
 def _by_kernel(copy, x, observed, eps, device):
@@ -160,23 +173,15 @@ def _by_kernel(copy, x, observed, eps, device):
 
     if torch.device(device).type != "cpu":
         return score_all(slice(None), _GPU_ROWS)
+    if 0 < len(x) <= _FEW_ROWS:
+        repeated = np.arange(_BLOCK_ROWS) % len(x)
+        return score_all(slice(None), copy.rows_of_block(_FEW_ROWS, score_all, repeated))
     n_large = len(x) // _MANY_ROWS * _MANY_ROWS
     if n_large <= _MANY_ROWS:
         return score_all(slice(None), _BLOCK_ROWS)
-    if copy.many_rows is None:
-        copy.many_rows = _rows_of_many(score_all)
-    many = score_all(slice(n_large), copy.many_rows)
+    n_block = copy.rows_of_block(_MANY_ROWS, score_all, slice(_MANY_ROWS))
+    many = score_all(slice(n_large), n_block)
     return np.concatenate([many, score_all(slice(n_large, None), _BLOCK_ROWS)])
-
-
-def _rows_of_many(score_all):
-    """Rows of a block of a long table: many, if these lead to the same bits as few.
-
-    They do where a matrix product adds up alike whatever its width, as libraries mostly have it;
-    the first large block tells.
-    """
-    first = [score_all(slice(_MANY_ROWS), n_block) for n_block in (_BLOCK_ROWS, _MANY_ROWS)]
-    return _MANY_ROWS if np.array_equal(*first) else _BLOCK_ROWS
 
 
 def importance_bound(model, x, observed, eps, device):

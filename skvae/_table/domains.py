@@ -88,6 +88,11 @@ class Numbers:
         return self.needs
 
     @property
+    def takes_all(self):
+        """Whether every number belongs to it."""
+        return self.outside is _nothing
+
+    @property
     def is_linear(self):
         """Whether centring and scaling is all."""
         return self.curve is LINE
@@ -152,6 +157,7 @@ class Levels:
     )
     is_continuous: ClassVar[bool] = False
     has_interval: ClassVar[bool] = False
+    takes_all: ClassVar[bool] = False
     is_linear: ClassVar[bool] = False
     curve: ClassVar[Curve] = LINE
 
