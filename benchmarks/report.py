@@ -392,6 +392,31 @@ def mixed_section():
     return text
 
 
+def integers_section():
+    """Integer columns as other numbers, as such of which one repeats, and by the rule."""
+    frame = pd.DataFrame(read(RESULTS / "integers.jsonl"))
+    measures = MEASURES | {"median_nats": "nats"}
+    means = frame.groupby(["choice", "setting", "table"], sort=False)[list(measures)].mean()
+    beside = means.loc["auto"]
+    rows = {}
+    for choice in ("spike_slab", "heteroscedastic_student_t"):
+        gain = beside - means.loc[choice]
+        for setting, part in gain.groupby("setting", sort=False):
+            cells = [f"{part[name].mean():+.4f} ± {part[name].sem():.4f}" for name in MEASURES] + [
+                f"{part['median_nats'].median():+.2f}"
+            ]
+            rows[f'"auto" beside "{choice}", {SETTINGS[setting].split(":")[0].lower()}'] = cells
+    columns = [*MEASURES.values(), "nats of the median normal row, median table"]
+    table = pd.DataFrame.from_dict(rows, orient="index", columns=columns)
+    return (
+        "## Integers\n\n`python benchmarks/integers.py --data DIR`: columns that are all whole, "
+        f'given as integers, on the {frame["table"].nunique()} tables in which "auto" takes some of them '
+        f"for other numbers; {frame['seed'].nunique()} seeds, at most {frame['cap'].max():,} rows. "
+        "Gains, with their standard errors over tables. Where a value repeats, the nats of a mass "
+        f"and of a density are of different kinds.\n\n{markdown(table)}\n"
+    )
+
+
 def context_section():
     """Columns as context, as ordinary ones, left out."""
     frame = pd.DataFrame(read(RESULTS / "context.jsonl"))
@@ -756,6 +781,7 @@ SECTIONS = {
     "files.jsonl": files_section,
     "data_size.jsonl": data_size_section,
     "mixed.jsonl": mixed_section,
+    "integers.jsonl": integers_section,
     "context.jsonl": context_section,
     "residuals.jsonl": residuals_section,
     "oversampling.jsonl": oversampling_section,
@@ -769,7 +795,7 @@ SECTIONS = {
 }
 # Results of skvae that are older than its defaults.
 OLDER = {
-    *("contamination", "scale_mixed.jsonl", "mixed.jsonl"),
+    *("contamination", "scale_mixed.jsonl"),
     *("missing.jsonl", "explanations.jsonl", "labels.jsonl", "conformal.jsonl"),
 }
 OLDER_NOTE = """

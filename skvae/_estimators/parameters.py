@@ -85,8 +85,9 @@ class Parameters(BaseEstimator):
 
         - "auto": "bernoulli" for boolean columns, "categorical" for strings and
           categories, "ordinal" for ordered ones, "spike_slab" for integer columns of a
-          DataFrame, such as counts and bytes, and "heteroscedastic_student_t" for all
-          others.
+          DataFrame of which one value is a tenth of the cells, such as counts, or that
+          range over orders of magnitude, such as bytes, and
+          "heteroscedastic_student_t" for all others.
         - "gaussian": a normal with a learned scale per column, shared by all rows, and at
           least `scale_floor` of the column's standard deviation (of its absolute value if
           it never varies, of 1 if it is always 0).

@@ -5,6 +5,7 @@ from difflib import get_close_matches
 from functools import partial
 from inspect import signature
 
+import numpy as np
 import torch
 
 from .._engine import AUTO_PRIOR, CANDIDATES, SETTINGS
@@ -23,6 +24,8 @@ AUTO = {
     "category": "categorical",
     "ordered": "ordinal",
 }
+SPIKE = 0.1  # share of the cells of integers that one value has, or else none repeats
+ROWS_READ = 2_000  # that tell what integers are like
 # Methods that a class of the user's own must have, by its base class.
 NEEDED = {Likelihood: ("featurize", "forward"), Posterior: ("forward",), Prior: ("forward",)}
 
@@ -61,9 +64,10 @@ def families_of(estimator, raw):
             f"{unknown[0]!r}, which X does not have. Its columns are {listed(raw.names)}."
         )
     families, names = dict(LIKELIHOODS), []
-    for name, held in zip(raw.names, raw.kinds, strict=True):
+    some = raw.take(np.random.RandomState(0).permutation(len(raw.values))[:ROWS_READ])
+    for j, name in enumerate(raw.names):
         choice = chosen.get(name, "auto")
-        choice = AUTO[held] if choice == "auto" else choice
+        choice = _automatic(some, j) if choice == "auto" else choice
         if not isinstance(choice, str):
             if families.setdefault(choice.__name__, choice) is not choice:
                 raise ValueError(
@@ -74,6 +78,18 @@ def families_of(estimator, raw):
         names.append(choice)
     _check_company(estimator, families, dict(zip(raw.names, names, strict=True)))
     return families, names
+
+
+def _automatic(raw, j):
+    """Name of the noise model of a column under likelihoods="auto"."""
+    held = raw.kinds[j]
+    if held == "integer" and raw.largest_share(j) < SPIKE:
+        held = max("number", "integer", key=lambda kind: _domain_of(kind).log_density(raw, j))
+    return AUTO[held]
+
+
+def _domain_of(held):
+    return DOMAINS[LIKELIHOODS[AUTO[held]].domain]
 
 
 def _check_company(estimator, families, names):

@@ -74,6 +74,12 @@ class RawTable(NamedTuple):
             return codes, levels.astype(object)
         return np.nan_to_num(self.values[:, j], nan=-1).astype(np.int64), self.levels[j]
 
+    def largest_share(self, j):
+        """Share of a column's observed cells that hold the most frequent value; 1 of none."""
+        codes, _ = self.factorize(j)
+        counts = np.bincount(codes[codes >= 0])
+        return counts.max() / counts.sum() if len(counts) > 0 else 1.0
+
     def numbers(self, j, origin=0):
         """Cells of a column less an origin, without rounding before; (n,)."""
         cells = self.values[:, j] if self.exact[j] is None else self.exact[j]

@@ -37,6 +37,39 @@ def test_noise_models_follow_the_kinds_of_columns(mixed_model):
     assert got == dict.fromkeys("bcde", "heteroscedastic_student_t") | CHOSEN | expected
 
 
+ages = np.random.default_rng(0).integers(18, 90, 400)
+LIKE_OTHER_NUMBERS = {
+    "ages": ages,
+    "one of them wrong": np.where(np.arange(400) == 7, 65_511, ages),
+    "some of them missing": pd.array(np.where(np.arange(400) % 9, ages, None), dtype="Int64"),
+    "beyond 2**53": 2**62 + ages,
+    "on both sides of 0": np.random.default_rng(0).normal(0, 20, 400).astype(int),
+}
+OF_THEIR_OWN_KIND = {
+    "counts": np.random.default_rng(0).poisson(1, 400),
+    "bytes": np.random.default_rng(0).lognormal(6, 2, 400).astype(int),
+    "one value": np.full(400, 3),
+    "none": pd.array([None] * 400, dtype="Int64"),
+}
+
+
+@pytest.mark.parametrize(
+    ("integers", "expected"),
+    [
+        *((cells, "heteroscedastic_student_t") for cells in LIKE_OTHER_NUMBERS.values()),
+        *((cells, "spike_slab") for cells in OF_THEIR_OWN_KIND.values()),
+    ],
+    ids=[*LIKE_OTHER_NUMBERS, *OF_THEIR_OWN_KIND],
+)
+@pytest.mark.filterwarnings("ignore:No cell of .x.")
+def test_integers_are_as_other_numbers_unless_one_repeats_or_they_have_a_long_tail(
+    integers, expected
+):
+    X = pd.DataFrame({"x": integers, "y": ages.astype(float)})
+    model = VAETransformer(**SMALL | {"max_steps": 1}).fit(X)
+    assert model.table_.columns_[0].likelihood == expected
+
+
 def test_explanations_of_a_mixed_table_add_up(mixed_model, mixed):
     total = mixed_model.negative_elbo(mixed)
     assert np.isfinite(total).all()

@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 from scipy import sparse, stats
 
-from skvae._table import TableEncoder, read_table
+from skvae._table import DOMAINS, TableEncoder, read_table
 
 # Listed in another order than the columns of `MIXED`, whose groups this is.
 FAMILIES = {
@@ -498,6 +498,20 @@ def test_a_normal_of_the_encoded_logarithm_is_a_log_normal():
     z, logs = encoder.encode(raw).values, np.log(X)
     got = stats.norm.logpdf(z) + encoder.log_jacobian(z)
     np.testing.assert_allclose(got, stats.lognorm(logs.std(), scale=np.exp(logs.mean())).logpdf(X))
+
+
+@pytest.mark.parametrize("factor", [1e-300, 7.0, 1e290])
+@pytest.mark.parametrize("likelihood", ["gaussian", *CURVED])
+def test_how_well_a_domain_suits_a_column_is_a_log_density(likelihood, factor):
+    X = factor * CURVED["log_normal"](np.random.default_rng(0))[:, None]
+    X[::7] = np.nan
+    raw, encoder = fit(X, [likelihood])
+    z = encoder.encode(raw).values[~np.isnan(X[:, 0])]
+    low, median, high = np.quantile(z, [0.25, 0.5, 0.75])
+    peak = stats.t(4, median, (high - low) / (2 * stats.t(4).ppf(0.75)))
+    expected = (peak.logpdf(z) + encoder.log_jacobian(z)).mean() - stats.t(4).logpdf(0)
+    got = DOMAINS[FAMILIES[likelihood]].log_density(raw, 0)
+    np.testing.assert_allclose(got + np.log(2 * stats.t(4).ppf(0.75)), expected, rtol=1e-4)
 
 
 def test_the_spike_alone_is_0():
