@@ -410,10 +410,11 @@ def integers_section():
     table = pd.DataFrame.from_dict(rows, orient="index", columns=columns)
     return (
         "## Integers\n\n`python benchmarks/integers.py --data DIR`: columns that are all whole, "
-        f'given as integers, on the {frame["table"].nunique()} tables in which "auto" takes some of them '
-        f"for other numbers; {frame['seed'].nunique()} seeds, at most {frame['cap'].max():,} rows. "
-        "Gains, with their standard errors over tables. Where a value repeats, the nats of a mass "
-        f"and of a density are of different kinds.\n\n{markdown(table)}\n"
+        f'given as integers, on the {frame["table"].nunique()} tables in which "auto" takes some '
+        f"of them for other numbers; {frame['seed'].nunique()} seeds, at most "
+        f"{frame['cap'].max():,} rows. Gains, with their standard errors over tables. "
+        "Where a value repeats, the nats of a mass and of a density are of different kinds."
+        f"\n\n{markdown(table)}\n"
     )
 
 
