@@ -122,7 +122,7 @@ def _single_precision(model, device):
     copy = copies[str(device)]
     if not copy.is_written_out or model.posterior.searches:
         return None
-    copy.take_over()
+    copy.take_over(model)
     return copy
 
 
@@ -131,15 +131,14 @@ class _Copy:
 
     def __init__(self, model, device):
         copy = deepcopy(model).to(device, torch.float32)
-        self.kernel = kernel_for(copy)
-        self._weights, self._those_of_model = list(copy.parameters()), list(model.parameters())
+        self.kernel, self._weights = kernel_for(copy), list(copy.parameters())
         self.is_written_out = self.kernel is not None and self.kernel.noise.is_written_out
         self._are_alike = {}  # bits of blocks of so many rows and of `_BLOCK_ROWS`
 
     @torch.no_grad()
-    def take_over(self):
-        """Take the weights that the model has now."""
-        torch._foreach_copy_(self._weights, self._those_of_model)
+    def take_over(self, model):
+        """Take the weights that a model has now."""
+        torch._foreach_copy_(self._weights, list(model.parameters()))
 
     def rows_of_block(self, n_rows, score_all, trial):
         """Rows of a block: so many, if they lead to the same bits as `_BLOCK_ROWS` in a trial.

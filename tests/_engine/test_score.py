@@ -239,9 +239,14 @@ def test_draws_taken_in_parts_have_the_same_mean(monkeypatch):
 def test_weights_that_change_change_the_scores():
     model, (x, observed) = build("gaussian", prior="full_mixture"), table("gaussian")
     before = scores(model, x, observed)
-    for change in (lambda w: w.data.mul_(1.5), lambda w: w.mul_(1.5)):
+    layer = model.decoder[-1]
+    for change in (
+        lambda: layer.weight.data.mul_(1.5),
+        lambda: layer.weight.mul_(1.5),
+        lambda: setattr(layer, "weight", nn.Parameter(1.5 * layer.weight)),
+    ):
         with torch.no_grad():
-            change(model.decoder[-1].weight)
+            change()
         after = scores(model, x, observed)
         assert (after != before).any()
         before = after
