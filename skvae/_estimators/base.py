@@ -179,10 +179,13 @@ class BaseVAE(CallbackSupportMixin, State):
         anomalous = self._known_anomalies(y, len(raw.values), fewest=1, fewest_others=2)
         checkpoint = checkpoint_of(self, path, raw, anomalous, device)
         random_state = checkpoint.begin(as_random_state(self.random_state))
-        held_out, kept = self._split(raw, np.flatnonzero(~anomalous), random_state)
+        families, names = families_of(self, raw)
+        labels = raw.values[:, [families[name].is_label for name in names]]
+        has_label = (~np.isnan(labels)).any(axis=1)
+        held_out, kept = self._split(np.flatnonzero(~anomalous), has_label, random_state)
         seeds = self._seeds(random_state)
         # All rows are checked, but those held out have no part in the columns' units.
-        families = self._learn_to_encode(raw, kept)
+        self._learn_to_encode(raw, kept, families, names)
         rows = FitRows(raw, self.table_, kept, held_out, anomalous, families, X, y)
         main, robust = self._recipes(len(anomalous), len(kept), has_judges=len(held_out) > 0)
         training = rows.training(max(each.max_steps * each.batch_size for _, _, each in main))
@@ -218,7 +221,8 @@ class BaseVAE(CallbackSupportMixin, State):
         anomalous = self._known_anomalies(y, len(raw.values), fewest=0, fewest_others=1)
         seeds = self._seeds(as_random_state(self.random_state))
         kept = np.flatnonzero(~anomalous)
-        families = self._learn_to_encode(raw, kept)
+        families, names = families_of(self, raw)
+        self._learn_to_encode(raw, kept, families, names)
         rows = FitRows(raw, self.table_, kept, kept[:0], anomalous, families, None, None)
         main, robust = self._recipes(len(anomalous), len(kept), has_judges=False)
         training = rows.training(len(kept))
@@ -285,15 +289,19 @@ class BaseVAE(CallbackSupportMixin, State):
         """Which of n rows y says are anomalies: none, for an estimator that ignores it."""
         return np.zeros(n, dtype=bool)
 
-    def _learn_to_encode(self, raw, kept):
+    def _learn_to_encode(self, raw, kept, families, names):
         """Learn how some rows of a table are encoded, where nothing is fitted.
 
-        Returns
-        -------
+        Parameters
+        ----------
+        raw : RawTable
+        kept : ndarray or slice
+            Rows of it that are learned from.
         families : dict of str to class
             Noise models by name.
+        names : list of str
+            That of each column.
         """
-        families, names = families_of(self, raw)
         if not self.__sklearn_is_fitted__():
             encoder = TableEncoder(
                 {name: family.domain for name, family in families.items()},
@@ -306,7 +314,6 @@ class BaseVAE(CallbackSupportMixin, State):
             warn_of_keys(raw, self.likelihoods)
             self.architecture_ = self._architecture()
         warn_of_empty_rows(self.table_, raw)
-        return families
 
     def _recipes(self, n_rows, n_fitted, has_judges):
         """Find the main recipes, of which one is kept, and the robust one if there is one.
@@ -358,14 +365,17 @@ class BaseVAE(CallbackSupportMixin, State):
             training=seeds.training + n_steps, robust_training=seeds.robust_training + n_steps
         )
 
-    def _split(self, raw, rows, random_state):
-        """Part some rows into those held out, first ones without a label, and those fitted."""
+    def _split(self, rows, has_label, random_state):
+        """Hold out some rows, and fit the others; both come in a random order.
+
+        Rows without a label are held out first, but no more than half of these, which may be of
+        a kind of their own.
+        """
         n = len(rows)
         order = rows[random_state.permutation(n)]
-        families, names = families_of(self, raw)
-        is_label = [families[name].is_label for name in names]
-        has_label = (~np.isnan(raw.values[:, is_label])).any(axis=1)
-        order = order[np.argsort(has_label[order], kind="stable")]
         n_held_out = round(self.validation_fraction * n) if n >= _FEWEST_ROWS_TO_HOLD_OUT else 0
         n_held_out = min(n_held_out, n - 1)
-        return order[:n_held_out], order[n_held_out:]
+        unlabelled = np.flatnonzero(~has_label[order])
+        comes_first = np.isin(np.arange(n), unlabelled[: len(unlabelled) // 2])
+        held_out = np.sort(np.argsort(~comes_first, kind="stable")[:n_held_out])
+        return order[held_out], np.delete(order, held_out)

@@ -81,7 +81,8 @@ class VAEClassifier(MetaEstimatorMixin, ClassifierMixin, PredictsSets, BaseEstim
     With many labels of complete rows gradient boosting is the better classifier. Use this one
     where labels are few, cells are missing, or rows may be of none of the classes. A prediction
     takes one score of each class. Of the rows that are held out to judge the training, as
-    `validation_fraction` of the estimator says, those without a label come first.
+    `validation_fraction` of the estimator says, those without a label come first, up to half of
+    these; not with "decoder", where the class is as any column.
 
     References
     ----------

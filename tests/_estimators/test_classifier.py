@@ -224,7 +224,7 @@ def test_holes_among_labels_are_unknown_whatever_their_kind():
         y[::4] = hole
         model = VAEClassifier(TINY).fit(X, y)
         assert len(model.classes_) == 3
-        assert model.estimator_.table_.columns_[-1].n_missing == 15 - 6  # 6 rows are held out
+        assert model.estimator_.table_.columns_[-1].n_missing == 15 - 6  # that are held out
 
 
 def test_a_class_of_few_calibration_rows_is_always_possible(fitted):
@@ -338,9 +338,20 @@ def test_a_fit_that_fails_leaves_what_was_fitted(fitted):
     np.testing.assert_array_equal(fitted.predict_proba(X), before)
 
 
-@pytest.mark.parametrize(("n_labelled", "n_fitted"), [(40, 40), (190, 180), (200, 180)])
-def test_rows_without_a_label_are_held_out_first(n_labelled, n_fitted):
+@pytest.mark.parametrize("labels", ["prior", "latent"])
+@pytest.mark.parametrize(("n_labelled", "n_fitted"), [(40, 40), (190, 175), (200, 180)])
+def test_rows_without_a_label_are_held_out_first_but_half_of_them(n_labelled, n_fitted, labels):
     X = np.random.default_rng(0).normal(size=(200, 2))
     y = np.where(np.arange(200) < n_labelled, (X[:, 0] > 0).astype(int), -1)
-    fitted = VAEClassifier(VAETransformer(**SMALL)).fit(X, y)
-    assert fitted.table_.columns_[-1].n_observed == n_fitted
+    fitted = VAEClassifier(VAETransformer(**SMALL), labels=labels).fit(X, y)
+    column = fitted.table_.columns_[-1]
+    assert (column.n_observed, column.n_missing) == (n_fitted, 180 - n_fitted)
+
+
+def test_labels_are_met_by_a_training_that_does_not_come_to_all_rows():
+    rng = np.random.default_rng(0)
+    y = rng.integers(4, size=20_000)
+    X = 1.3 * rng.normal(size=(4, 8))[y] + rng.normal(size=(20_000, 8))
+    known = np.where(np.arange(20_000) % 20 == 0, y, -1)
+    estimator = VAETransformer(**SMALL | {"max_steps": 60})  # 15,360 of 18,000 rows
+    assert VAEClassifier(estimator).fit(X, known).score(X, y) > 0.9
