@@ -20,7 +20,8 @@ def untouched(method: Method) -> Method:
 
     That is whether gradients are recorded, torch's default type and device, and what numpy
     does about overflow and the like. It has one thread, but for large steps and for blocks of
-    rows: a process that was forked does not have those of torch, and waits for them for ever.
+    rows: a process that was forked does not have those of torch, and waits for them for ever, as
+    it does in large steps.
     """
 
     @wraps(method)

@@ -4,6 +4,7 @@ Several threads wait for each other in a loop: beside another busy process that 
 than what they share out.
 """
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from threading import Lock, local
@@ -17,11 +18,29 @@ __all__ = ["one_thread", "one_thread_of_blas", "threads_for"]
 _SHARED_FROM = 2**26  # products of a step; with a quarter of them two threads are no faster
 
 
-class _Shared:
+class _OfProcess:
+    """What the threads of a process share: one that was forked has the thread that forked alone."""
+
+    def __init__(self) -> None:
+        self._lock, self._here = Lock(), local()
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self._forget_others)
+
+    @property
+    def _depth(self) -> int:
+        """How often this thread is inside."""
+        return getattr(self._here, "depth", 0)
+
+    def _forget_others(self) -> None:
+        self._lock = Lock()  # another thread may have had it
+
+
+class _Shared(_OfProcess):
     """A setting of the whole process, made by the first that asks and undone by the last."""
 
     def __init__(self, make: Callable[[], Callable[[], None]]):
-        self._make, self._lock, self._n_users = make, Lock(), 0
+        super().__init__()
+        self._make, self._n_users = make, 0
 
     @contextmanager
     def __call__(self) -> Iterator[None]:
@@ -29,40 +48,53 @@ class _Shared:
             if self._n_users == 0:
                 self._undo = self._make()
             self._n_users += 1
+        self._here.depth = self._depth + 1
         try:
             yield
         finally:
+            self._here.depth -= 1
             with self._lock:
                 self._n_users -= 1
                 if self._n_users == 0:
                     self._undo()
 
+    def _forget_others(self) -> None:
+        super()._forget_others()
+        if self._n_users > 0 and self._depth == 0:
+            self._undo()
+        self._n_users = self._depth
 
-class _OneThread:
+
+class _OneThread(_OfProcess):
     """Of torch, whose setting is of a thread; but threads begin at what was set last anywhere.
 
-    Those that begin meanwhile must neither keep the 1 nor take it for what there was.
+    Those that begin meanwhile must neither keep the 1 nor take it for what there was: a thread
+    that has 1 while another is inside is taken for such.
     """
 
     def __init__(self) -> None:
-        self._lock, self._here = Lock(), local()
+        super().__init__()
         self._before = [0]  # the last is what torch had before; 0 for unknown
 
     @contextmanager
     def __call__(self) -> Iterator[int]:
-        is_inside = getattr(self._here, "is_inside", False)
+        is_inside, own = getattr(self._here, "is_inside", False), torch.get_num_threads()
         with self._lock:
-            n_threads = self._before[-1] or torch.get_num_threads()
+            n_threads = own if own > 1 else self._before[-1] or own
             self._before.append(n_threads)
             torch.set_num_threads(1)
-        self._here.is_inside = True
+        self._here.is_inside, self._here.depth = True, self._depth + 1
         try:
             yield 1 if getattr(self._here, "is_alone", False) else n_threads
         finally:
-            self._here.is_inside = is_inside
+            self._here.is_inside, self._here.depth = is_inside, self._depth - 1
             with self._lock:
                 self._before.pop()
                 torch.set_num_threads(1 if is_inside else n_threads)
+
+    def _forget_others(self) -> None:
+        super()._forget_others()
+        del self._before[1 + self._depth :]
 
     @contextmanager
     def lifted(self) -> Iterator[None]:

@@ -1,5 +1,7 @@
 """Threads: one where operations are small, and as many as before when all are done."""
 
+import multiprocessing
+import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -73,6 +75,53 @@ def test_threads_that_overlap_leave_what_there_was():
         thread.join()
     assert after == {0: (3, 3), 1: (3, 3)}
     assert in_a_thread(torch.get_num_threads) == 3
+
+
+def test_a_thread_keeps_a_number_of_its_own_while_another_is_inside():
+    def with_two():
+        torch.set_num_threads(2)
+        with one_thread() as n_threads:
+            pass
+        return n_threads, torch.get_num_threads()
+
+    with one_thread():
+        assert in_a_thread(with_two) == (2, 2)
+    assert torch.get_num_threads() == 3
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are not forked here")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_forked_process_has_no_thread_inside_but_that_which_forked():
+    inside, leave = threading.Barrier(2), threading.Event()
+
+    def work():
+        with one_thread(), one_thread_of_blas():
+            inside.wait()
+            leave.wait()
+
+    def after_fork(answers):
+        with one_thread():
+            pass
+        torch.set_num_threads(2)  # what was set before the fork is of no other thread's now
+        with one_thread(), one_thread_of_blas():
+            pass
+        answers.put((torch.get_num_threads(), blas_threads()))
+
+    before = blas_threads()
+    thread = threading.Thread(target=work)
+    thread.start()
+    inside.wait()
+    try:
+        context = multiprocessing.get_context("fork")
+        answers = context.SimpleQueue()
+        child = context.Process(target=after_fork, args=[answers], daemon=True)
+        child.start()
+        child.join(60)
+        assert not child.is_alive()
+        assert answers.get() == (2, before)
+    finally:
+        leave.set()
+        thread.join()
 
 
 def test_an_error_within_leaves_what_there_was():
