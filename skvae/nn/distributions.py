@@ -82,6 +82,11 @@ class DiagonalNormal(Independent):
         return product(torch.cat([z.square(), z], dim=-1), coefficients, constant)
 
 
+def _version(z):
+    """How often a tensor was changed in place; None where torch does not count."""
+    return None if z.is_inference() else z._version
+
+
 class FullNormal(Distribution):
     """Normal distribution given by the Cholesky factor of its covariance.
 
@@ -94,7 +99,7 @@ class FullNormal(Distribution):
 
     def __init__(self, loc, scale_tril):
         self.loc, self.scale_tril = loc, scale_tril
-        self._drawn = None, None  # the draws last made, and the noise that they are of
+        self._drawn = None, None, None  # draws last made, their version, and their noise
         super().__init__(loc.shape[:-1], loc.shape[-1:], validate_args=False)
 
     @property
@@ -110,13 +115,17 @@ class FullNormal(Distribution):
     def transport(self, eps):
         """Turn standard normal noise into draws, as `DiagonalNormal.transport`."""
         z = self.loc + (self.scale_tril @ eps.unsqueeze(-1)).squeeze(-1)
-        self._drawn = z, eps
+        self._drawn = z, _version(z), eps
         return z
 
     def log_prob(self, z):
-        """Log density of z, in nats; (..., latent_dim) -> (...)."""
-        drawn, eps = self._drawn
-        if z is drawn:  # to solve for the noise may lose all digits
+        """Log density of z, in nats; (..., latent_dim) -> (...).
+
+        Of the draws that `transport` made last it is found by their noise, and so has no
+        derivative of its own by z; that of a clone has one.
+        """
+        drawn, version, eps = self._drawn
+        if z is drawn and _version(z) == version:  # to solve for the noise may lose all digits
             return self._log_density(eps)
         distance = (z - self.loc).unsqueeze(-1)
         white = torch.linalg.solve_triangular(self.scale_tril, distance, upper=False)

@@ -106,8 +106,19 @@ def test_scales_of_all_sizes_leave_the_density_of_a_draw_in_float32(below, gener
     q.head.bias[k : 2 * k] = torch.linspace(-8, 2, k)  # scales of .01 to 2
     eps = torch.randn(100, 1, k, generator=generator)
 
-    def log_prob(dtype):
+    def log_prob(dtype, of=lambda z: z):
         density = q.to(dtype)(torch.zeros(1, N_HIDDEN, dtype=dtype))
-        return density.log_prob(density.transport(eps.to(dtype)))
+        return density.log_prob(of(density.transport(eps.to(dtype))))
 
     np.testing.assert_allclose(log_prob(torch.float32), log_prob(torch.float64), rtol=1e-2)
+    if below == 1:
+        solved = log_prob(torch.float32, torch.clone)
+        np.testing.assert_allclose(solved, log_prob(torch.float64), rtol=1e-2)
+
+
+def test_a_draw_that_was_changed_has_the_density_of_its_new_place(generator):
+    q = POSTERIORS["full"](N_HIDDEN, 3, generator=generator)(torch.randn(5, N_HIDDEN))
+    with torch.no_grad():
+        z = q.transport(torch.randn(5, 3))
+        z.add_(1.0)
+        torch.testing.assert_close(q.log_prob(z), q.log_prob(z.clone()))
