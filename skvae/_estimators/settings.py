@@ -218,7 +218,8 @@ def _check_recipe(estimator, recipe):
         is_named = recipe.prior in PRIORS
         prior = PRIORS[recipe.prior] if is_named else signature(recipe.prior).bind
         params = recipe.prior_params or {}
-        prior(1, torch.zeros(1, 1), generator=torch.Generator(), **params)
+        latent_dim = 1 if recipe.latent_dim == "auto" else recipe.latent_dim
+        prior(latent_dim, torch.zeros(1, 1), generator=torch.Generator(), **params)
     except (TypeError, ValueError) as error:
         raise ValueError(
             f"The 'prior_params' parameter of {type(estimator).__name__} must be a dict of "

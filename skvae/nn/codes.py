@@ -15,7 +15,7 @@ from .states import States
 __all__ = ["Codes", "CodesPrior", "QuantisedPosterior"]
 
 _MOST_CODES = 2**12
-_MOST_SLOPES = 2**26  # a quarter of a gigabyte
+_MOST_IN_ALL = 2**13  # codes of all slots: its square of logits is a quarter of a gigabyte
 _STARTING_ROWS = 2_000  # of which k-means is
 _PASSES = 20  # of k-means
 
@@ -129,11 +129,11 @@ class CodesPrior(Prior):
         slots = torch.arange(latent_dim).tensor_split(min(n_slots, latent_dim))
         self.sizes = [len(slot) for slot in slots]
         n_slots = len(slots)
-        n_slopes = (n_slots * n_codes) ** 2
-        if n_slopes > _MOST_SLOPES:
+        n_in_all = n_slots * n_codes
+        if n_in_all > _MOST_IN_ALL:
             raise ValueError(
-                f"{n_slots} slots of n_codes={n_codes} have {n_slopes:,} logits of codes given "
-                f"others, of which there can be {_MOST_SLOPES:,}. Use fewer codes or slots."
+                f"{n_slots} slots of n_codes={n_codes} are {n_in_all:,} codes, each with a "
+                f"logit given any other: at most {_MOST_IN_ALL:,} fit. Use fewer codes or slots."
             )
         self.codebook = nn.Parameter(torch.randn((n_codes, latent_dim), generator=generator))
         self.logits = nn.Parameter(torch.zeros(n_slots, n_codes))

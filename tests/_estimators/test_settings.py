@@ -49,6 +49,15 @@ WRONG = {
         "has codes that are 'circles', of which prior='auto' knows no prior. Give the class of one",
     ),
     "prior": ({"prior": Empty}, TypeError, r"Empty lacks the method 'forward': .*Prior needs"),
+    "size of a prior": (
+        {
+            "posterior": "quantised",
+            "latent_dim": 3,
+            "prior_params": {"n_codes": 4096, "n_slots": 3},
+        },
+        ValueError,
+        r"'prior_params' parameter .*: 3 slots of n_codes=4096 are 12,288 codes, .* at most 8,192",
+    ),
     "noise model": (
         {"likelihoods": {"age": "gausian"}},
         ValueError,
