@@ -82,11 +82,6 @@ class DiagonalNormal(Independent):
         return product(torch.cat([z.square(), z], dim=-1), coefficients, constant)
 
 
-def _version(z):
-    """How often a tensor was changed in place; None where torch does not count."""
-    return None if z.is_inference() else z._version
-
-
 class FullNormal(Distribution):
     """Normal distribution given by the Cholesky factor of its covariance.
 
@@ -99,7 +94,7 @@ class FullNormal(Distribution):
 
     def __init__(self, loc, scale_tril):
         self.loc, self.scale_tril = loc, scale_tril
-        self._drawn = None, None, None  # draws last made, their version, and their noise
+        self._drawn = None, None  # the draws last made, and the noise that they are of
         super().__init__(loc.shape[:-1], loc.shape[-1:], validate_args=False)
 
     @property
@@ -115,7 +110,7 @@ class FullNormal(Distribution):
     def transport(self, eps):
         """Turn standard normal noise into draws, as `DiagonalNormal.transport`."""
         z = self.loc + (self.scale_tril @ eps.unsqueeze(-1)).squeeze(-1)
-        self._drawn = z, _version(z), eps
+        self._drawn = z, eps
         return z
 
     def log_prob(self, z):
@@ -124,8 +119,9 @@ class FullNormal(Distribution):
         Of the draws that `transport` made last it is found by their noise, and so has no
         derivative of its own by z; that of a clone has one.
         """
-        drawn, version, eps = self._drawn
-        if z is drawn and _version(z) == version:  # to solve for the noise may lose all digits
+        drawn, eps = self._drawn
+        is_unchanged = z is drawn and (z.is_inference() or z._version == 0)
+        if is_unchanged:  # to solve for the noise may lose all digits
             return self._log_density(eps)
         distance = (z - self.loc).unsqueeze(-1)
         white = torch.linalg.solve_triangular(self.scale_tril, distance, upper=False)
