@@ -186,7 +186,8 @@ class VAEOversampler(BaseOverSampler):
                 f"than all but min_p_value={self.min_p_value} of its rows in {_MOST_ROUNDS} rounds "
                 "of draws. Lower it, or fit more steps."
             )
-        return pd.concat(plausible, ignore_index=True)
+        filled = [rows for rows in plausible if len(rows) > 0] or plausible[:1]
+        return pd.concat(filled, ignore_index=True)
 
     def __sklearn_tags__(self):  # noqa: D105
         tags = super().__sklearn_tags__()

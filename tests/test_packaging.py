@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 import skvae
 import skvae.datasets
@@ -58,7 +59,9 @@ def test_a_first_fit_imports_nothing_that_it_can_do_without():
         "print({'torch._dynamo', 'sympy', 'sklearn.ensemble', 'matplotlib'} & set(sys.modules))"
     )
     run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
-    assert run.stdout == "set()\n"
+    # Older torch imports sympy for a tensor without cells.
+    expected = {"set()\n"} if torch.__version__ >= "2.13" else {"set()\n", "{'sympy'}\n"}
+    assert run.stdout in expected
 
 
 def test_both_files_of_constraints_name_what_is_needed():

@@ -180,8 +180,8 @@ def _streamed(source):
     else:
         raise TypeError(
             "source must be a path, a list of paths, or what gives batches of Arrow: a "
-            "pyarrow.dataset.Dataset, a polars.LazyFrame or a relation of DuckDB. Got an object of "
-            f"type {type(source).__name__}."
+            "pyarrow.dataset.Dataset, a polars.LazyFrame (from polars 1.34 on) or a relation of "
+            f"DuckDB. Got an object of type {type(source).__name__}."
         )
     yield from map(_plain, tables)
 

@@ -17,6 +17,7 @@ from common import QUICK, run
 
 import skvae
 from skvae._files import format_of, read_table_file
+from skvae._files.read import EXACT
 
 WRITE = {
     "csv": lambda X, path: X.to_csv(path, index=False),
@@ -57,7 +58,7 @@ def test_a_missing_matplotlib_is_named_before_the_fit(monkeypatch, capsys):
 def test_fit_is_that_of_the_estimator(model, keyed):
     params = {"max_steps": 30, "hidden_layer_sizes": [16], "random_state": 0}
     expected = skvae.VAEAnomalyDetector(**params).fit(
-        pd.read_csv(model.parent / "train.csv").drop(columns="id")
+        pd.read_csv(model.parent / "train.csv", **EXACT).drop(columns="id")
     )
     fitted = skvae.load(model)
     assert fitted.get_params() == expected.get_params()

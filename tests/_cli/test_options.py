@@ -15,6 +15,7 @@ from common import QUICK, run
 import skvae
 from skvae._cli.blocks import flagged_together
 from skvae._files import dialect_of
+from skvae._files.read import EXACT
 from skvae._scoring import counted, named
 
 FEATURES = [*"abcde", "flag"]
@@ -217,7 +218,7 @@ def test_p_values_are_those_of_the_detector(model, planted, capsys, block_rows):
     table, X = planted
     assert run("score", model, table, "--p-values", "--block-rows", block_rows) == 0
     out, err = capsys.readouterr()
-    scores, detector = pd.read_csv(io.StringIO(out)), skvae.load(model)
+    scores, detector = pd.read_csv(io.StringIO(out), **EXACT), skvae.load(model)
     assert list(scores) == ["anomaly_score", "flagged", "p_value"]
     np.testing.assert_array_equal(scores["p_value"], detector.p_values(X))
     assert list(scores["flagged"]) == list(detector.predict(X) == -1)
@@ -231,7 +232,7 @@ def test_selections_are_those_of_detect_among_all_rows(model, planted, capsys, b
     arguments = ["--fdr", fdr, "--keep", "id", "--block-rows", block_rows]
     assert run("score", model, table, *arguments) == 0
     out, err = capsys.readouterr()
-    scores, detector = pd.read_csv(io.StringIO(out)), skvae.load(model)
+    scores, detector = pd.read_csv(io.StringIO(out), **EXACT), skvae.load(model)
     assert list(scores) == ["id", "anomaly_score", "flagged", "p_value"]
     selected = detector.detect(X, fdr=fdr)
     assert selected.sum() >= 30

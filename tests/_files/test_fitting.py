@@ -17,6 +17,7 @@ from skvae import VAEAnomalyDetector, VAETransformer
 from skvae._estimators import as_random_state, seed_from
 from skvae._files import blocks_of, dialect_of, sample_of
 from skvae._files import sources as module
+from skvae._files.read import EXACT
 
 FAST = SMALL | {"max_steps": 8}
 SEED = seed_from(as_random_state(FAST["random_state"]))  # of the rows that are drawn
@@ -78,7 +79,7 @@ def test_the_sample_does_not_depend_on_blocks(size):
 
 def test_one_model_from_one_file_from_its_parts_and_from_other_formats(X, tmp_path, small_blocks):
     X.to_csv(tmp_path / "X.csv", index=False)
-    X = pd.read_csv(tmp_path / "X.csv", dtype={"code": str})
+    X = pd.read_csv(tmp_path / "X.csv", dtype={"code": str}, **EXACT)
     X.to_parquet(tmp_path / "X.parquet")
     sources = {
         "one file": tmp_path / "X.csv",
