@@ -13,6 +13,7 @@ from .recipe import (
     ROBUST,
     SETTINGS,
     Recipe,
+    automatic,
     candidate_recipes,
     robust_recipe,
 )
@@ -40,6 +41,7 @@ __all__ = [
     "Writer",
     "as_frame",
     "at_rest",
+    "automatic",
     "by_chunk",
     "candidate_recipes",
     "check_convergence",

@@ -31,6 +31,7 @@ __all__ = [
     "ROBUST",
     "SETTINGS",
     "Recipe",
+    "automatic",
     "candidate_recipes",
     "robust_recipe",
 ]
@@ -217,6 +218,11 @@ _OF_TRAINING = (
 SETTINGS = tuple(name for name in Recipe._fields if name not in Recipe._field_defaults)
 
 
+def automatic(n_rows):
+    """Names of the candidates that members="auto" stands for."""
+    return [name for name in CANDIDATES if n_rows < TOO_MANY_ROWS.get(name, math.inf)]
+
+
 def candidate_recipes(recipe, members, n_rows):
     """Recipes of the candidates; of those that are the same for so many rows the first.
 
@@ -233,9 +239,8 @@ def candidate_recipes(recipe, members, n_rows):
     candidates : list of (str, dict, Recipe)
         Name, settings, and the recipe decided.
     """
-    if isinstance(members, str):
-        members = [name for name in CANDIDATES if n_rows < TOO_MANY_ROWS.get(name, math.inf)]
     found = {}
+    members = automatic(n_rows) if isinstance(members, str) else members
     for i, member in enumerate(members, start=1):
         own = isinstance(member, Mapping)
         settings = dict(member) if own else recipe.undecided(member)

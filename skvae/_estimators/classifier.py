@@ -9,6 +9,7 @@ from scipy.special import log_softmax, logsumexp
 from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin
 from sklearn.utils.validation import check_consistent_length, check_is_fitted, validate_data
 
+from .._engine import automatic
 from .._table import read_table
 from ..nn import ClassLabel, ComponentLabel, WeightedLabel
 from .base import BaseVAE
@@ -22,6 +23,7 @@ from .transformer import VAETransformer
 __all__ = ["VAEClassifier"]
 
 LARGEST_WEIGHT = 1e4  # of a label: gradients of more say nothing of the row
+LINEAR = {"hidden_layer_sizes": ()}
 _MIXTURES = ("mixture", "full_mixture")
 _RULES = {
     "estimator": A_MODEL,
@@ -41,7 +43,8 @@ class VAEClassifier(MetaEstimatorMixin, ClassifierMixin, PredictsSets, BaseEstim
     Parameters
     ----------
     estimator : VAETransformer or VAEAnomalyDetector, default=None
-        Model to fit a clone of; None for a transformer with defaults.
+        Model to fit a clone of; None for a transformer with defaults. With members="auto" a linear
+        model is a candidate, too, ``{"hidden_layer_sizes": ()}``: of few rows it may be the best.
     labels : {"prior", "latent", "decoder"}, default="prior"
         What the class has to do with a row. "prior": it is a component of the prior, one normal
         of latent codes, p(y) p(z | y) p(x | z), and rows without a label are of all of them.
@@ -245,6 +248,8 @@ class VAEClassifier(MetaEstimatorMixin, ClassifierMixin, PredictsSets, BaseEstim
         """Clone of the estimator, fitted to a table with the class."""
         estimator = VAETransformer() if self.estimator is None else self.estimator
         estimator = clone_for(estimator, X, table)
+        if estimator.members == "auto":
+            estimator.set_params(members=[*automatic(len(table)), LINEAR])
         estimator.set_params(**_PARTS[self.labels](estimator, table, self.label_weight))
         check_classes(estimator.fit(table))
         return estimator

@@ -9,6 +9,7 @@ import pytest
 from common import SMALL
 from scipy import stats
 from scipy.special import logsumexp
+from sklearn.base import clone
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV
@@ -336,6 +337,21 @@ def test_a_fit_that_fails_leaves_what_was_fitted(fitted):
     with pytest.raises(ValueError, match="cv=99 needs 99 labelled rows"):
         fitted.fit(X[:, :2], y)
     np.testing.assert_array_equal(fitted.predict_proba(X), before)
+
+
+@pytest.mark.parametrize("labels", LABELS)
+def test_a_linear_model_is_kept_where_rows_follow_one(labels):
+    rng = np.random.default_rng(0)
+    y = rng.integers(2, size=300)
+    X = (rng.normal(size=(300, 2)) + 3 * y[:, None]) @ rng.normal(size=(2, 8))
+    X += 0.3 * rng.normal(size=X.shape)
+    unnamed = VAETransformer(robust_weight=0, max_steps=200, random_state=0)
+    members = VAEClassifier(unnamed, labels=labels).fit(X, y).estimator_.members_
+    assert [each.name for each in members] == ["cautious", "plain", "dense", "member 4"]
+    assert members[-1].settings == {"hidden_layer_sizes": ()}
+    assert members[-1].nats == max(each.nats for each in members)
+    named = VAEClassifier(clone(unnamed).set_params(members=["plain"]), labels=labels)
+    assert [each.name for each in named.fit(X, y).estimator_.members_] == ["plain"]
 
 
 @pytest.mark.parametrize("labels", ["prior", "latent"])
