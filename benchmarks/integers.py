@@ -1,9 +1,10 @@
 """What integer columns are best taken for: numbers, numbers of which one repeats, or by a rule.
 
 Columns of the tables that are all whole become integers, as a DataFrame has them. Scored are the
-tables in which a choice changes anything: "auto", which lets the share of a column's most frequent
-value decide, beside one noise model for all of these columns. One JSON line a choice, table,
-setting and seed goes to results/integers.jsonl; what is there already is not run again.
+tables in which "auto" takes some of them for other numbers, as the share of the most frequent value
+and the length of the tail decide, beside one noise model for all of these columns. One JSON line a
+choice, table, setting and seed goes to results/integers.jsonl; what is there already is not run
+again.
 """
 
 import argparse
@@ -37,7 +38,7 @@ def is_whole(cells):
 
 
 def differs(data, table):
-    """Whether the choice of a noise model is open for a column of a table."""
+    """Whether "auto" takes an integer column of a table for other numbers."""
     frame, whole = with_integers(load(data, table)[0])
     detector = VAEAnomalyDetector(max_steps=1, members=[{}], robust_weight=0, random_state=0)
     with warnings.catch_warnings():

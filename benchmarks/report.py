@@ -219,7 +219,7 @@ def fit_time_section():
     return (
         "## Fit time\n\n`python benchmarks/fit_time.py --data DIR`: "
         f"{frame['table'].nunique()} tables, novelty, seed 0, threads: {threads}; the methods in "
-        f"turn table by table, on a busy machine.\n\n{markdown(fit_times())}\n"
+        f"turn table by table.\n\n{markdown(fit_times())}\n"
     )
 
 

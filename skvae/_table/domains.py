@@ -119,7 +119,7 @@ class Numbers:
         """
         unit = self.learn(raw, j, None, None)
         column = Column(raw.names[j], likelihood="", **unit)
-        cells = raw.numbers(j, column.origin) * 2.0**-column.exponent
+        cells = np.ldexp(raw.numbers(j, column.origin), -column.exponent)
         cells = (cells[~np.isnan(cells)] - column.loc) / column.scale
         encoded = self.encode(cells, raw, j, column)
         low, median, high = np.quantile(encoded, [0.25, 0.5, 0.75])
