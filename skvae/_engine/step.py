@@ -49,8 +49,8 @@ class AdamW:
         self._gradient = torch.zeros_like(self.weights)
         parts = zip(parameters, self.weights.split(sizes), self._gradient.split(sizes), strict=True)
         for parameter, part, slope in parts:
-            parameter.data = part.view(parameter.shape)
-            parameter.grad = slope.view(parameter.shape)
+            parameter.data = _laid(part, parameter.shape).copy_(parameter.detach())
+            parameter.grad = _laid(slope, parameter.shape)
         self.state = {
             "mean": torch.zeros_like(self.weights),
             "square": torch.zeros_like(self.weights),
@@ -95,6 +95,12 @@ class AdamW:
             maximize=False,
             grad_scale=(gradient.norm() / largest_norm).clamp_min_(1.0).float(),
         )
+
+
+def _laid(part, shape):
+    """Part of a vector as a weight, its longer axis last in memory: its gradient is faster so."""
+    is_tall = len(shape) == 2 and shape[0] > shape[1]
+    return part.view(shape[::-1]).T if is_tall else part.view(shape)
 
 
 class Duel(AdamW):

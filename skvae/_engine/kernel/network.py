@@ -1,7 +1,7 @@
 """The ELBO of a batch and its gradient: encoder, draw, decoder, and all of it backward."""
 
 import math
-from functools import partial
+from functools import cached_property, partial
 
 import torch
 from torch import nn
@@ -99,7 +99,7 @@ class Kernel:
         d_z, of_context = of_decoder().split([len(z), features[self._shown].shape[0]])
         d_z = d_z + prior.backward(of_prior, -beta * share, d_components)
         # The draw moves with loc and s, and log q(z) with s alone.
-        d_s = d_z * eps - beta * share / s
+        d_s = (d_z * eps).addcdiv_(share, s, value=-beta)
         d_head = torch.cat([d_z, d_s * raw.sigmoid()])
         self._head.backward(seen, d_head)
         of_seen = self._encoder.backward(encoder, self._head.of_inputs(d_head))
@@ -192,9 +192,14 @@ class _Layer:
 
     def backward(self, parts, slope):
         """Write the gradients of the weight and the bias."""
-        for part, grad in zip(parts, self._weight.grad.split(self._sizes, 1), strict=True):
+        for part, grad in zip(parts, self._grads, strict=True):
             torch.mm(slope, part.T, out=grad)
         torch.sum(slope, 1, out=self._bias.grad)
+
+    @cached_property
+    def _grads(self):
+        """Parts of the gradient of the weight, which stays where it is in memory."""
+        return self._weight.grad.split(self._sizes, 1)
 
     def of_inputs(self, slope):
         """Gradient of x, whose parts are joined."""

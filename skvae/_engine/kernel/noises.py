@@ -182,23 +182,21 @@ class _Normal(_Block):
 
 
 class _StudentT(_Normal):
-    """Student's t, whose log density goes by u = 1 + t^2 / df."""
+    """Student's t, whose log density goes by u = df + t^2."""
 
     def __init__(self, block, n_columns):
         super().__init__(block, n_columns)
         self._df, self._half = block.df, (block.df + 1) / 2
         log_beta = math.lgamma(self._half) - math.lgamma(block.df / 2)
-        self._peak = log_beta - 0.5 * math.log(block.df * math.pi)
+        self._constant = log_beta - 0.5 * math.log(math.pi) + 0.5 * block.df * math.log(block.df)
 
     def _density(self, t):
-        u = t.square().div_(self._df).add_(1)
-        return u.log().mul_(-self._half).add_(self._peak), u
+        u = t.square().add_(self._df)
+        return u.log().mul_(-self._half).add_(self._constant), u
 
     def _pull(self, t, u):
-        df = self._df
-        inverse = u.reciprocal()
-        # t^2 / u = df (1 - 1 / u)
-        return (t * inverse).mul_((df + 1) / df), (1 - inverse).mul_(df + 1)
+        pull = torch.div(t, u).mul_(self._df + 1)
+        return pull, pull * t
 
 
 class _SpikeSlab(_Normal):

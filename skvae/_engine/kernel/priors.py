@@ -70,18 +70,18 @@ class _FullMixture:
         """
         (z, white, shares), prior = kept, self._prior
         shares = shares * share + of_shares
-        d_white = (white * shares.unsqueeze(1)).neg_()  # (K, k, n)
-        d_centre = d_white.sum(2).neg_()
-        d_white = d_white.flatten(0, 1)
-        d_root = torch.mm(d_white, z.T).view_as(self._root).mT
-        d_root = d_root + prior.loc.unsqueeze(2) * d_centre.unsqueeze(1)
+        pulled = white * shares.unsqueeze(1)  # minus the slope of white, (K, k, n)
+        d_centre, pulled = pulled.sum(2), pulled.flatten(0, 1)
+        # The narrow factor goes first: that takes half the time.
+        of_root = torch.mm(z, pulled.T).unflatten(1, self._shape[:2]).transpose(0, 1)
+        d_root = prior.loc.unsqueeze(2) * d_centre.unsqueeze(1) - of_root
         of_component = shares.sum(1)
         prior.loc.grad.copy_(torch.bmm(self._root, d_centre.unsqueeze(2)).squeeze(2))
         prior.lower.grad.copy_(d_root.tril(-1))
         d_diagonal = d_root.diagonal(dim1=1, dim2=2) * self._diagonal
         torch.add(d_diagonal, of_component.unsqueeze(1), out=prior.log_diagonal.grad)
         torch.sub(of_component, prior.logits.softmax(0) * share.sum(), out=prior.logits.grad)
-        return torch.mm(self._whiten.T, d_white)
+        return torch.mm(self._whiten.T, pulled).neg_()
 
 
 PRIORS = {StandardNormal: _Normal, FullMixture: _FullMixture}
