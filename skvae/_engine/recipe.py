@@ -43,8 +43,8 @@ CANDIDATES: dict[str, dict[str, Any]] = {
     "plain": {"hidden_rows": 0.1},
     "dense": {"hidden_rows": 0.1, "scale_floor": 0.02, "most_codes": 32},
 }
-# Rows from which on a candidate is none of "auto": it led on 2 of 69 tables of as many.
-TOO_MANY_ROWS = {"cautious": 3_000}
+# Rows from which on a candidate is none of "auto": what is left has no fewer nats then.
+TOO_MANY_ROWS = {"cautious": 700, "plain": 3_000}
 # Prior that "auto" stands for, by what the posterior's codes are.
 AUTO_PRIOR = {"real": "full_mixture", "bits": "bernoulli", "codes": "codes"}
 ROBUST = "robust"  # name of the member that is not chosen among candidates

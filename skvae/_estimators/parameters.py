@@ -286,9 +286,9 @@ class Parameters(BaseEstimator):
         cells of half of the rows from the encoder at first, "plain" of a tenth, and so does
         "dense", with a `scale_floor` of 0.02 and up to 32 latent dimensions where these are
         "auto". A dict has parameters of the model or its training that stand in for the
-        estimator's own, such as ``{"hidden_layer_sizes": ()}``. "auto" is all names, from 3,000
-        rows on all but "cautious". The first is kept where no rows are held out, as in
-        `partial_fit`. ``members=[{}]`` trains the estimator's parameters alone.
+        estimator's own, such as ``{"hidden_layer_sizes": ()}``. "auto" is all names, from 700
+        rows on without "cautious", from 3,000 on "dense" alone. The first is kept where no rows
+        are held out, as in `partial_fit`. ``members=[{}]`` trains the estimator's parameters alone.
         """,
     )
     robust_weight: float = parameter(

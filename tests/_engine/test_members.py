@@ -117,7 +117,7 @@ def test_the_page_of_an_estimator_shows_its_members(fitted):
 # Recipes.
 
 
-def recipes(members="auto", n_rows=1000, **parameters):
+def recipes(members="auto", n_rows=500, **parameters):
     return candidate_recipes(Recipe.of(VAEAnomalyDetector(**parameters)), members, n_rows)
 
 
@@ -145,10 +145,14 @@ def test_the_prior_is_that_of_the_codes_unless_it_is_named(posterior, prior):
     assert named.prior == "vamp"
 
 
-def test_the_cautious_one_is_left_out_where_rows_are_many():
-    assert [name for name, _, _ in recipes(n_rows=2999)] == list(CANDIDATES)
-    assert [name for name, _, _ in recipes(n_rows=3000)] == ["plain", "dense"]
-    assert [name for name, _, _ in recipes(["cautious"], n_rows=3000)] == ["cautious"]
+@pytest.mark.parametrize(
+    ("names", "sizes"),
+    [(list(CANDIDATES), (20, 699)), (["plain", "dense"], (700, 2999)), (["dense"], (3000, 10**6))],
+)
+def test_of_many_rows_there_are_fewer_candidates(names, sizes):
+    for n in sizes:
+        assert [name for name, _, _ in recipes(n_rows=n)] == names
+        assert [name for name, _, _ in recipes(list(CANDIDATES), n_rows=n)] == list(CANDIDATES)
 
 
 @pytest.mark.parametrize(
